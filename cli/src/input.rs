@@ -148,6 +148,7 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
         engine: run.engine.map(|e| e.as_str().to_owned()),
         project_profile: run.project_profile,
         results: run.no_results.then_some(false),
+        cores: run.cores,
         again: run.again,
         retry: run.retry.map(Into::into),
         name: run.name.clone(),

@@ -38,8 +38,8 @@ use longhaul_proto::{clock::Clock, telemetry};
 use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
-        agents, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, own, results, run,
-        runs, simple, stata, stata_help, tokens,
+        agents, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, own, packages,
+        results, run, runs, simple, stata, stata_help, tokens,
     },
     config::{Config, Env},
     context::{Context, Failure},
@@ -148,6 +148,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Gateway(_) => Box::pin(daemons::gateway(context)).await,
         Command::Agent(_) => Box::pin(daemons::agent(context)).await,
         Command::Run(args) => Box::pin(run::run(context, args)).await,
+        Command::Packages(args) => Box::pin(packages::packages(context, args)).await,
         Command::Rerun(args) => Box::pin(run::rerun(context, args)).await,
         Command::Wait(args) => Box::pin(run::wait(context, args)).await,
         Command::Log(args) => Box::pin(log::log(context, args)).await,

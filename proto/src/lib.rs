@@ -40,6 +40,7 @@ pub mod free_space;
 pub mod grpc_transport;
 pub mod ids;
 pub mod join;
+pub mod licence;
 pub mod ordered_watch;
 pub mod paths;
 pub mod principal;

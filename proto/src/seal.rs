@@ -112,8 +112,9 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
         name: _,
         note: _,
         file_name: _,
-        // Likewise; it decides only what is shown of the run.
+        // Likewise; they decide only what is shown of the run, and what it may take of its host.
         no_results: _,
+        cores: _,
     } = submission;
     let mut items = Items(Sha256::new());
     items.text(1, run_id);
@@ -176,6 +177,7 @@ mod tests {
             note: "n".into(),
             file_name: "a.do".into(),
             no_results: true,
+            cores: 2,
         }
     }
 

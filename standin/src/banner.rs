@@ -16,9 +16,10 @@ pub(crate) enum Mode {
 }
 
 /// The banner, from the empty first line to the empty line after the notes.
-pub(crate) fn banner(mode: Mode, version: f64, serial: Option<&str>) -> String {
+pub(crate) fn banner(mode: Mode, version: f64, serial: Option<&str>, licensed: Option<&str>) -> String {
     let release = format!(" /__    /   ____/   /   ____/      {version:.1}");
     let serial = format!("Serial number: {}", serial.unwrap_or("none"));
+    let licence = format!("Stand-in license: {}", licensed.unwrap_or("none needed, none given"));
     let note = if mode == Mode::Batch {
         "      1. The Longhaul stand-in is running in batch mode. It is not Stata.\n"
     } else {
@@ -36,7 +37,7 @@ pub(crate) fn banner(mode: Mode, version: f64, serial: Option<&str>) -> String {
         "                                   boundary, so that everything around a",
         "                                   run can be tried without a licence.",
         "",
-        "Stand-in license: none needed, none given",
+        &licence,
         &serial,
         "  Licensed to: nobody",
         "               (not Stata)",
@@ -71,11 +72,11 @@ mod tests {
     #[test]
     fn the_banner_has_the_shape_and_tells_the_truth() {
         for mode in [Mode::Batch, Mode::Console] {
-            let text = banner(mode, VERSION, None);
+            let text = banner(mode, VERSION, None, None);
             assert!(text.starts_with("\n  ___  ____  ____  ____  ____ ®\n"));
             assert!(text.contains("this is not Stata") && text.contains("\nStand-in license: "));
             assert!(text.contains("\nNotes:\n      1. ") && text.ends_with("\n\n"));
-            assert!(banner(mode, 17.0, Some("4711")).contains("\nSerial number: 4711\n"));
+            assert!(banner(mode, 17.0, Some("4711"), None).contains("\nSerial number: 4711\n"));
             assert!(!text.contains("Stata license:") && text.lines().all(|l| l.chars().count() <= 79));
         }
     }

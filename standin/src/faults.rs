@@ -13,7 +13,11 @@
 //! | `SERIAL` | a serial number for the banner, to find it again where it does not belong |
 //! | `VERSION` | the release whose manners it has where they differ, from 13 to 18: 18 by default |
 //! | `PROCESSORS` | cores that its licence allows, as with Stata/MP; by default it is no MP, and uses one |
+//! | `LICENSED` | what the banner says of a licence, such as `2-user 4-core network, expiring  8 Mar 2027` |
 //! | `LICENCE` | `invalid`, `missing`, `seat`: a message on the terminal, no log, status 1; `hang`: none of these, for ever |
+//! | `EXIT` | `status` (default): `exit 3, STATA` ends with status 3; `zero`: with 0 |
+//! | `FLUSH` | `line` (default): every line can be read at once; `end`: nothing before the end |
+//! | `LOG_NAME` | `whole` (default): of `two words.do` the log is `two words.log`; `word`: `two.log` |
 //! | `END_STATE` | a file: all that is left in the process at its end is written there |
 //! | `CHILD` | words of `child` below, at the start |
 //!
@@ -74,6 +78,14 @@ pub(crate) struct Faults {
     pub(crate) version: f64,
     /// Cores that the licence allows; `None` = not MP.
     pub(crate) processors: Option<u32>,
+    /// `exit #, STATA` ends with status 0.
+    pub(crate) exit_zero: bool,
+    /// Nothing can be read before the end.
+    pub(crate) flush_at_end: bool,
+    /// The log's name ends at the first blank of the do-file's.
+    pub(crate) one_word_log: bool,
+    /// What the banner says of a licence.
+    pub(crate) licensed: Option<String>,
     /// What is wrong with the licence, if anything.
     pub(crate) licence: Option<Licence>,
     /// Behaviour on SIGINT.
@@ -113,6 +125,11 @@ impl Faults {
             Some("hang") => Some(Licence::Hang),
             Some(v) => return Err(bad("LICENCE", v)),
         };
+        // Whether it is the second of two words.
+        let other = |name: &str, words: [&str; 2]| match get(name) {
+            None => Ok(false),
+            Some(v) => words.iter().position(|word| *word == v).map(|at| at == 1).ok_or_else(|| bad(name, &v)),
+        };
         let sigint = match get("SIGINT") {
             None => OnInterrupt::Break,
             Some(v) => OnInterrupt::parse(&v).ok_or_else(|| bad("SIGINT", &v))?,
@@ -136,6 +153,10 @@ impl Faults {
             serial: get("SERIAL"),
             version,
             processors,
+            exit_zero: other("EXIT", ["status", "zero"])?,
+            flush_at_end: other("FLUSH", ["line", "end"])?,
+            one_word_log: other("LOG_NAME", ["whole", "word"])?,
+            licensed: get("LICENSED"),
             licence,
             sigint,
             end_state: get("END_STATE").map(Into::into),
@@ -303,6 +324,9 @@ mod tests {
         let check = |k: &str, v: &str| assert!(read(&[(k, v)]).unwrap_err().contains(k));
         check("TIME_SCALE", "-1");
         check("LICENCE", "gone");
+        check("CORES", "0");
+        check("FLUSH", "never");
+        assert!(read(&[("EXIT", "zero")]).unwrap().exit_zero && !read(&[("EXIT", "status")]).unwrap().exit_zero);
         check("SIGINT", "never");
         check("AT", "crash");
     }

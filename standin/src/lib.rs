@@ -66,10 +66,19 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         };
     }
     let start = argv::parse(&args).and_then(|inv| Ok((inv, Faults::from_env(|name| std::env::var(name).ok())?)));
-    let (invocation, faults) = match start {
+    let (mut invocation, faults) = match start {
         Ok(start) => start,
         Err(message) => return refuse(&format!("{message}\n{}", banner::USAGE), 2),
     };
+    if let Some((word, ending)) = invocation
+        .log_name
+        .split_once(' ')
+        .zip(invocation.log_name.rsplit_once('.'))
+        .map(|((word, _), (_, ending))| (word, ending))
+        .filter(|_| faults.one_word_log)
+    {
+        invocation.log_name = format!("{word}.{ending}");
+    }
     if invocation.help {
         let _ = std::io::stdout().write_all(banner::USAGE.as_bytes());
         return ExitCode::SUCCESS;
@@ -91,6 +100,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     } else {
         Box::new(std::io::stdout())
     };
+    let sink = if faults.flush_at_end { Box::new(out::Late::new(sink)) } else { sink };
     let mut interp = new_interp(sink, signals, faults, invocation.mode());
     let status = session(&mut interp, &invocation);
     if let Some(path) = &interp.faults.end_state {
@@ -167,7 +177,12 @@ fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
         interp.out.put("{smcl}\n");
     }
     if !invocation.quiet {
-        interp.out.put(&banner::banner(invocation.mode(), interp.faults.version, interp.faults.serial.as_deref()));
+        interp.out.put(&banner::banner(
+            invocation.mode(),
+            interp.faults.version,
+            interp.faults.serial.as_deref(),
+            interp.faults.licensed.as_deref(),
+        ));
     }
     // As a slow licence server, and everything else that a start can wait for.
     if let Some(file) = interp.faults.start_hold.clone() {

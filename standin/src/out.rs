@@ -83,6 +83,37 @@ pub(crate) struct Out {
     pub(crate) level: Level,
 }
 
+/// Hands on what it was given when it is dropped, as a program does that buffers its output.
+pub(crate) struct Late {
+    held: Vec<u8>,
+    to: Box<dyn Write>,
+}
+
+impl Late {
+    pub(crate) fn new(to: Box<dyn Write>) -> Self {
+        Self { held: Vec::new(), to }
+    }
+}
+
+impl Write for Late {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.held.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        // As a log that cannot be written: lost.
+        let _ = self.to.write_all(&self.held);
+        let _ = self.to.flush();
+    }
+}
+
 impl Out {
     /// A writer to `main`, which should not buffer.
     pub(crate) fn new(main: Box<dyn Write>) -> Self {

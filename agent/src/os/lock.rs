@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -30,6 +30,24 @@ impl FileLock {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Lets programs that this process starts from now on inherit the lock: it is then held for as long as one of them
+    /// lives, or until it is dropped here.
+    ///
+    /// # Errors
+    /// Any failure of the system.
+    pub fn pass_on(&self) -> io::Result<()> {
+        Ok(rustix::io::fcntl_setfd(&self.0, rustix::io::FdFlags::empty())?)
+    }
+
+    /// Writes what others may read about the holder.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn note(&self, bytes: &[u8]) -> io::Result<()> {
+        self.0.set_len(0)?;
+        self.0.write_all_at(bytes, 0)
     }
 }
 
@@ -80,6 +98,24 @@ mod tests {
         assert!(is_locked(&path).unwrap());
         drop(held);
         assert!(!is_locked(&path).unwrap());
+    }
+
+    /// Of what became of it while this process lives, only dropping frees it: for every copy.
+    #[test]
+    fn a_lock_that_was_passed_on_is_freed_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = FileLock::try_take(&path).unwrap().unwrap();
+        held.pass_on().unwrap();
+        held.note(b"a longer note").unwrap();
+        held.note(b"me").unwrap();
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        assert!(FileLock::try_take(&path).unwrap().is_none());
+        drop(held);
+        assert!(FileLock::try_take(&path).unwrap().is_some());
+        assert_eq!(std::fs::read(&path).unwrap(), b"me");
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     /// As a child has it that was started while the lock was held.

@@ -159,6 +159,7 @@ fn notes(exit: &Exit, plan: Option<&Plan>, first: Option<String>, damaged: &[Str
     if !damaged.is_empty() {
         notes.push(format!("records in the run's spool could not be read: {}", damaged.join(", ")));
     }
+    notes.extend(exit.unlocked.clone());
     if !exit.leftovers.is_empty() {
         notes.push(format!("processes left behind were ended: {}", exit.leftovers.join(", ")));
     }

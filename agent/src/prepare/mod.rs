@@ -2,8 +2,10 @@
 //! provably never started.
 
 mod banner_cache;
+mod cores;
 mod engine;
 mod env;
+mod packages;
 mod source;
 
 use std::{
@@ -23,13 +25,14 @@ use longhaul_proto::{
 };
 
 use crate::{
-    spool::{Gathers, Plan, Spool, Timing},
+    spool::{Gathers, Installs, Plan, Spool, Timing},
     stata::gather,
     stata::wrapper::{Spec, Wrapper, needs_staging},
 };
 
-pub(crate) use banner_cache::BannerCache;
+pub(crate) use banner_cache::{BannerCache, Printed};
 pub use engine::{Choice, Engine, EngineKind, STANDIN_NOTE};
+pub(crate) use packages::lock as install_lock;
 pub use source::Places;
 pub(crate) use source::{Code, Missing, Problem};
 
@@ -48,6 +51,10 @@ pub struct Preparer {
     pub timing: Timing,
     /// Whether results are gathered where the request does not say no.
     pub results: bool,
+    /// Held by each run that installs packages.
+    pub install_lock: PathBuf,
+    /// Most cores that one run may use; `None` = as many as the licence allows.
+    pub max_cores: Option<u32>,
     /// Bytes of each stream that are kept.
     pub output_limit: u64,
     /// Bytes that a run's spool may take before it is ended; 0 = no limit.
@@ -61,7 +68,13 @@ impl Preparer {
     ///
     /// # Errors
     /// What is wrong, in words for the user; the run then ends without having started.
-    pub fn prepare(&self, spool: &Spool, submission: &wire::Submission, attempt: u32) -> Result<Plan, Problem> {
+    pub fn prepare(
+        &self,
+        spool: &Spool,
+        submission: &wire::Submission,
+        attempt: u32,
+        printed: &Printed,
+    ) -> Result<Plan, Problem> {
         let engine = self.engine.as_ref().map_err(|text| failed(text.clone()))?;
         if !submission.engine.is_empty() && submission.engine != engine.kind.name() {
             return Err(failed(format!(
@@ -78,6 +91,7 @@ impl Preparer {
         let profile = working_dir.join("profile.do");
         let profile = (submission.project_profile && profile.is_file()).then_some(profile);
 
+        let cores = cores::most(self.max_cores, submission.cores, engine, printed);
         let gathers = match (self.results, submission.no_results) {
             (_, true) => Gathers::NotAsked,
             (false, _) => Gathers::NotHere,
@@ -88,6 +102,7 @@ impl Preparer {
         let wrapper = Wrapper::new(&Spec {
             working_dir: &plain_dir,
             do_file: &spool.code(),
+            cores,
             args: &submission.args,
             gather: gather.as_deref(),
             sentinel: &spool.sentinel(),
@@ -113,6 +128,9 @@ impl Preparer {
             max_spool: self.max_run_spool,
             log_encoding: self.log_encoding.name().to_owned(),
             gathers: Some(gathers),
+            installs: packages::installs(&code, submission.source.as_ref(), &spool.work())
+                .then(|| Installs { lock: self.install_lock.clone(), host: self.places.host.clone() }),
+            cores,
         };
         if let Some(gather) = &gather {
             private(gather, gather::text(&tag, &spool.gathered()).as_bytes())

@@ -185,7 +185,7 @@ impl RunTask {
         let context = Arc::clone(&self.context);
         let asked = Facts::asked(&submission);
         let laid_out = self.blocking(move |spool| {
-            let prepared = context.preparer.prepare(spool, &submission, attempt);
+            let prepared = context.preparer.prepare(spool, &submission, attempt, &context.banners.printed());
             faults::point("agent.before_supervisor");
             Ok((prepared, proof))
         });

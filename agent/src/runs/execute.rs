@@ -38,6 +38,8 @@ pub(super) struct Execution {
     pub(super) starts: u32,
     /// Why it waits to begin, as it was published.
     pending: Option<String>,
+    /// Why its supervisor does not start Stata yet, as it was published.
+    held: Option<String>,
     /// Why nothing is certain, as it was logged.
     unknown: Option<String>,
 }
@@ -204,8 +206,17 @@ impl RunTask {
     }
 
     fn waits_no_more(&mut self) {
-        if self.execution.pending.take().is_some() {
+        // What its supervisor waits for is told by that.
+        if self.execution.pending.take().is_some() && self.execution.held.is_none() {
             self.show_reason(String::new());
+        }
+    }
+
+    /// Its supervisor waits before it starts Stata, and says why; or it does not.
+    pub(super) fn note_waiting(&mut self, reason: Option<String>) {
+        if self.execution.held != reason {
+            self.show_reason(reason.clone().unwrap_or_default());
+            self.execution.held = reason;
         }
     }
 
@@ -214,7 +225,7 @@ impl RunTask {
         let at_ms = self.context.clock.unix_ms();
         self.status.send_modify(|status| {
             if status.running_at_ms == 0 || text.is_empty() {
-                status.progress = Some(wire::Progress { percent: None, text, at_ms });
+                status.progress = Some(wire::Progress { percent: None, waits: !text.is_empty(), text, at_ms });
             }
         });
     }

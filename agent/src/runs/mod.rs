@@ -200,6 +200,7 @@ impl Runs {
             root.drop_proofs(clock.unix_ms())?;
         }
         let spools = root.list()?;
+        let banner = root.path().with_file_name("banner.json");
         let context = Context {
             root,
             preparer,
@@ -207,7 +208,7 @@ impl Runs {
             watcher: Watcher::new(&tasks),
             min_free: room.min_free,
             incoming_code: IncomingCode::new(Incoming::open(incoming)?, room.max_spool),
-            banners: BannerCache::default(),
+            banners: BannerCache::open(banner),
             clock,
             tasks,
             sizes: Sizes::default(),

@@ -15,7 +15,9 @@ use crate::{
     executor::{Hint, Probe},
     follow::{Changes, LiveReader, POLL, Trigger, Watched, entered, poll},
     outcome,
-    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, is_damaged},
+    spool::{
+        Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, Waiting, is_damaged, missing_if_damaged,
+    },
 };
 
 /// Wake-ups within this time are handled as one: a log that grows fast must not keep the task busy.
@@ -166,22 +168,25 @@ impl RunTask {
         self.left = Left::Nothing;
         self.meet_neighbours();
         let read = self.blocking(|spool| {
-            // The run's own code may have damaged them; only their times are needed.
             let started = spool.read(&spool.started()).or_else(missing_if_damaged)?;
             let running = spool.read(&spool.running()).or_else(missing_if_damaged)?;
             let exit = spool.read::<Exit>(&spool.exit());
+            let waiting = match (&started, &exit) {
+                (None, Ok(None)) => spool.read::<Waiting>(&spool.waiting()).or_else(missing_if_damaged)?,
+                _ => None,
+            };
             let about = if matches!(exit, Ok(Some(_))) { About::in_spool(spool) } else { None };
-            Ok((started, running, exit, about))
+            Ok((started, running, waiting, exit, about))
         });
-        let (started, running, exit, about) = match read.await {
+        let (started, running, waiting, exit, about) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read");
-                self.left = Left::Something;
-                return;
+                return self.left = Left::Something;
             }
         };
         let (started, running): (Option<Started>, Option<Running>) = (started, running);
+        self.note_waiting(waiting.map(|waiting| waiting.reason));
         let (exit, damaged) = match exit {
             Ok(exit) => (exit, None),
             Err(error) if is_damaged(&error) && faults::bug("spoiled_exit_given_up") => return self.trouble(&error),
@@ -195,8 +200,7 @@ impl RunTask {
             if let Err(error) = self.put_dead_attempt_aside().await {
                 tracing::debug!(run = %self.spool.run(), %error, "not put aside yet");
             }
-            self.left = Left::Something;
-            return;
+            return self.left = Left::Something;
         }
         self.status.send_if_modified(|status| {
             let times = (started.as_ref().map_or(0, |s| s.at_ms), running.map_or(0, |r| r.at_ms));
@@ -227,9 +231,10 @@ impl RunTask {
         }
         let (live, entered, since) = (self.live.take(), self.entered.take(), self.followed_since());
         let (banners, others) = (self.context.banners.clone(), self.neighbours());
+        let now = self.context.clock.unix_ms();
         let judged = self
             .blocking(move |spool| {
-                banners.read(spool);
+                banners.read(spool, now);
                 Ok((entered::note(entered, spool, since, u32::MAX), outcome::finish(spool, &exit, live, &others)))
             })
             .instrument(span.clone())
@@ -338,11 +343,6 @@ impl RunTask {
     pub(super) fn watch_again(&mut self) {
         self.context.watcher.add(&self.spool, &self.trigger);
     }
-}
-
-/// The trace of the call that asked for the run: its end belongs there.
-fn missing_if_damaged<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
-    if is_damaged(&error) { Ok(None) } else { Err(error) }
 }
 
 /// Waits until something changed, the job is probably over, a look or a sample is due, or a question is answered.

@@ -22,6 +22,8 @@ pub struct Facts {
     pub code_sha256: String,
     /// A project's `profile.do` is run.
     pub profile_ran: bool,
+    /// Stata is told to use at most so many cores; 0 = it is told nothing.
+    pub cores: u32,
     /// The ledger that recorded the run.
     pub cluster_id: String,
     /// The principal who asked.
@@ -55,6 +57,7 @@ impl Facts {
             working_dir: plan.working_dir.to_string_lossy().into_owned(),
             code_sha256: plan.code_sha256.clone(),
             profile_ran: plan.profile.is_some(),
+            cores: plan.cores.unwrap_or(0),
             ..self
         }
     }
@@ -165,6 +168,7 @@ impl Status {
             code_sha256: self.facts.code_sha256.clone(),
             profile_ran: self.facts.profile_ran,
             incarnation: String::new(),
+            cores: self.facts.cores,
         }
     }
 }
@@ -189,5 +193,5 @@ fn verdict(outcome: &OutcomeRecord) -> wire::Outcome {
 }
 
 pub(super) fn progress(progress: &Progress, at_ms: i64) -> wire::Progress {
-    wire::Progress { percent: progress.percent, text: progress.text.clone(), at_ms }
+    wire::Progress { percent: progress.percent, text: progress.text.clone(), at_ms, waits: false }
 }

@@ -13,6 +13,7 @@
 //!   handle.json      what the executor calls the job of this attempt
 //!   started.json     Stata's process exists         running.json   its first log byte
 //!   cancel.json      a request to end the run       ending.json    the cause, before the first signal
+//!   waiting.json     why Stata is not started yet, while the supervisor waits to install packages
 //!   entered.json     the do-files that it entered, with their digests
 //!   do-files/        their bytes as they were then, by their digests; and the results of the run, by theirs
 //!   gather.do        gathers results after the sentinel     gathered       what it wrote; its end mark shows it whole
@@ -67,9 +68,10 @@ pub use layout::Layout;
 pub use longhaul_proto::free_space::{FreeSpace, MinFree, free_space};
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
+use records::line;
 pub use records::{
-    Artifact, CancelMode, CancelRecord, Diagnosis, Ending, Exit, FileFacts, Gathers, Location, OutcomeRecord, Plan,
-    Running, Started, SuppressedError, Timing, is_damaged,
+    Artifact, CancelMode, CancelRecord, Diagnosis, Ending, Exit, FileFacts, Gathers, Installs, Location, OutcomeRecord,
+    Plan, Running, Started, SuppressedError, Timing, Waiting, is_damaged, missing_if_damaged,
 };
 pub use root::SpoolRoot;
 pub use submission::{CommandRange, Kind, Meta, SubmissionError};
@@ -184,6 +186,8 @@ impl Spool {
         started = "started.json",
         /// Stata wrote its first log byte.
         running = "running.json",
+        /// The supervisor waits before it starts Stata.
+        waiting = "waiting.json",
         /// A request to end the run.
         cancel = "cancel.json",
         /// Why it is being ended.
@@ -391,10 +395,4 @@ impl Spool {
     pub fn was_freed(&self) -> bool {
         self.paths.folder.with_extension(DONE).exists()
     }
-}
-
-fn line<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec(record)?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }

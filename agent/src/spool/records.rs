@@ -22,6 +22,21 @@ pub fn is_damaged(error: &io::Error) -> bool {
         || lost.contains(&error.raw_os_error())
 }
 
+/// Takes a record that the run's own code may have damaged, and without which its reader can do, for one that is missing.
+///
+/// # Errors
+/// Any other.
+pub fn missing_if_damaged<T>(error: io::Error) -> io::Result<Option<T>> {
+    if is_damaged(&error) { Ok(None) } else { Err(error) }
+}
+
+/// A record as a line.
+pub(super) fn line<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(record)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 /// Limits of a run, milliseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Timing {
@@ -83,6 +98,28 @@ pub struct Plan {
     /// Whether results are gathered; `None` = an agent of an earlier version wrote this.
     #[serde(default)]
     pub gathers: Option<Gathers>,
+    /// The lock to hold while it runs, since its code installs packages; `None` = none.
+    #[serde(default)]
+    pub installs: Option<Installs>,
+    /// Most cores that the wrapper lets Stata use; `None` = it says nothing of that.
+    #[serde(default)]
+    pub cores: Option<u32>,
+}
+
+/// What a run needs whose code installs packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installs {
+    /// The lock, one for all agents of a user.
+    pub lock: PathBuf,
+    /// This agent's name, for those who wait.
+    pub host: String,
+}
+
+/// `waiting.json`: the supervisor waits before it starts Stata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// For what, in words.
+    pub reason: String,
 }
 
 /// Whether what a run leaves in r(), e() and s() is gathered.
@@ -248,6 +285,9 @@ pub struct Exit {
     /// Why the gathering of results was ended, in words.
     #[serde(default)]
     pub gathering: Option<String>,
+    /// Why its packages were installed without the lock that keeps others away, in words.
+    #[serde(default)]
+    pub unlocked: Option<String>,
     /// Who wrote this record: `supervisor`, `second supervisor` or `agent`.
     pub by: String,
 }

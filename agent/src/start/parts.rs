@@ -1,6 +1,11 @@
 //! The parts of an agent, wired once: for the real one and for one in a simulation.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::Uri;
 use longhaul_proto::{
@@ -16,7 +21,7 @@ use crate::{
     executor::Executor,
     help::Help,
     identity::{Contact, Identity, Pins},
-    prepare::{Engine, Places, Preparer},
+    prepare::{Engine, Places, Preparer, install_lock},
     register::{ForeignWatch, GatewayDialer, RegistrationLoop},
     runs::{Room, Runs},
     service::Service,
@@ -91,6 +96,7 @@ impl Parts {
 
 /// How runs are prepared by an agent with these options.
 pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
+    let home = options.environment.iter().find(|(name, _)| name == "HOME").map(|(_, home)| PathBuf::from(home));
     Preparer {
         places: Places {
             host: options.label.name.clone(),
@@ -109,6 +115,8 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
             gathering: millis(options.gathering),
         },
         results: options.results,
+        install_lock: install_lock(home.as_deref(), &options.data.join("agent")),
+        max_cores: options.max_cores,
         output_limit: options.output_limit,
         max_run_spool: options.max_run_spool,
         log_encoding: options.log_encoding,

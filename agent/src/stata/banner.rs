@@ -6,6 +6,8 @@
 
 use std::sync::LazyLock;
 
+use longhaul_proto::licence;
+pub use longhaul_proto::licence::{Licence, Users};
 use regex::Regex;
 use serde::Serialize;
 
@@ -19,31 +21,6 @@ pub enum Edition {
     Se,
     /// Parallel, with a licensed number of cores.
     Mp,
-}
-
-/// How many people may use the licence at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Users {
-    /// One named person.
-    Single,
-    /// No limit (student lab).
-    Unlimited,
-    /// This many.
-    Count(u32),
-}
-
-/// The licence line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Licence {
-    /// Seats.
-    pub users: Users,
-    /// Cores that one process may use; none for one core.
-    pub cores: Option<u32>,
-    /// Shared over a network.
-    pub network: bool,
-    /// The date as Stata writes it (`27 Apr 2022`); none if perpetual.
-    pub expires: Option<String>,
 }
 
 /// The banner of a log or console.
@@ -68,16 +45,6 @@ fn pattern(text: &str) -> Option<Regex> {
     Regex::new(text).ok()
 }
 
-static SINCE_17: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        r"^Stata license: (Single|Unlimited|\d+)-user\s+(?:(\d+)-core\s+)?(network)?\s*,?\s*(?:perpetual|expiring\s+(.+))$",
-    )
-});
-static TO_16: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        r"^(Single|Unlimited|\d+)-user (?:(\d+)-core )?Stata (network )?(?:perpetual license|license expires\s+(.+)):$",
-    )
-});
 static VERSION: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"^(?: /__ |___/ ).*/\s+(StataNow )?(\d{1,2}\.\d)\b"));
 static EDITION: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -109,7 +76,7 @@ pub fn read(bytes: &[u8]) -> Option<Banner> {
             });
         }
         if banner.licence.is_none() {
-            banner.licence = licence(line);
+            banner.licence = licence::read(line);
         }
     }
     (found || banner.licence.is_some()).then_some(banner)
@@ -119,22 +86,6 @@ pub fn read(bytes: &[u8]) -> Option<Banner> {
 pub fn is_art(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with("/__    /   ____/") || line.starts_with("___/   /   /___/")
-}
-
-/// Reads a licence line of either shape.
-pub fn licence(line: &str) -> Option<Licence> {
-    let c = [&SINCE_17, &TO_16].into_iter().find_map(|p| p.as_ref()?.captures(line.trim_end()))?;
-    let users = match &c[1] {
-        "Single" => Users::Single,
-        "Unlimited" => Users::Unlimited,
-        count => Users::Count(count.parse().ok()?),
-    };
-    Some(Licence {
-        users,
-        cores: c.get(2).and_then(|m| m.as_str().parse().ok()),
-        network: c.get(3).is_some(),
-        expires: c.get(4).map(|m| m.as_str().trim().to_owned()),
-    })
 }
 
 /// The text with serial number and licensee replaced by `***`; everything else stays, line by line.
@@ -165,37 +116,6 @@ pub fn masked(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn licence_lines() {
-        fn check(line: &str, users: Users, cores: Option<u32>, network: bool, expires: Option<&str>) {
-            let expires = expires.map(str::to_owned);
-            assert_eq!(licence(line), Some(Licence { users, cores, network, expires }), "{line}");
-        }
-        use Users::{Count, Single, Unlimited};
-        check("Stata license: 32-user 64-core network perpetual", Count(32), Some(64), true, None);
-        check("Stata license: Single-user 2-core  perpetual", Single, Some(2), false, None);
-        check("Stata license: Single-user , expiring  8 Mar 2027", Single, None, false, Some("8 Mar 2027"));
-        check(
-            "Stata license: Unlimited-user 16-core network, expiring  2 Jul 2026",
-            Unlimited,
-            Some(16),
-            true,
-            Some("2 Jul 2026"),
-        );
-        check(
-            "3-user 32-core Stata network license expires 29 Apr 2021:",
-            Count(3),
-            Some(32),
-            true,
-            Some("29 Apr 2021"),
-        );
-        check("Single-user Stata perpetual license:", Single, None, false, None);
-        assert_eq!(licence("Stand-in license: none needed, none given"), None);
-        for p in [&SINCE_17, &TO_16, &VERSION, &EDITION] {
-            assert!(p.is_some());
-        }
-    }
 
     #[test]
     fn banners() {

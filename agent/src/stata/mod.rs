@@ -7,7 +7,7 @@
 //! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
 //! writes the do-file that Stata is started with, [`gather`] the one that writes down results, which [`gathered`] reads,
 //! [`find`] looks for Stata on the host, and [`licence`] recognises a start that failed for the licence. [`smcl`] shows help
-//! files.
+//! files, and [`installs`] tells code that installs packages.
 //!
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
@@ -16,6 +16,7 @@ mod culprit;
 pub mod find;
 pub mod gather;
 pub mod gathered;
+pub mod installs;
 pub mod judge;
 pub mod judge_file;
 mod known_errors;

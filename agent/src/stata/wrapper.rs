@@ -7,6 +7,9 @@
 //! capture run `"/state/spool/…/control/gather.do"'
 //! ```
 //!
+//! Where the run's cores are limited, `` set processors `=min(2, c(processors_max))' `` comes before the `do` line. It is
+//! a setting that the user's code can change.
+//!
 //! The last line closes the file and gathers results ([`super::gather`]); where that is not wanted it is
 //! `file close lh7f3a9c21_1`. `capture run` echoes and prints nothing of its own, whatever happens in it, so a log of
 //! the user's that is still open receives as many commands of ours as without, and what comes after the sentinel says
@@ -36,6 +39,8 @@ pub struct Spec<'a> {
     pub working_dir: &'a Path,
     /// The user's do-file, or its staged copy; absolute.
     pub do_file: &'a Path,
+    /// Most cores that Stata may use; `None` = nothing is said of that.
+    pub cores: Option<u32>,
     /// The do-file's arguments, one each.
     pub args: &'a [String],
     /// Our do-file that closes the sentinel's handle and gathers results; absolute. `None` = nothing is gathered.
@@ -103,7 +108,12 @@ impl Wrapper {
         let sentinel = path("sentinel", spec.sentinel)?;
         let tag = spec.tag;
 
-        let mut text = format!("cd `\"{working_dir}\"'\ndo `\"{do_file}\"'");
+        let mut text = format!("cd `\"{working_dir}\"'\n");
+        if let Some(cores) = spec.cores {
+            // More than there are would be an error.
+            text.push_str(&format!("set processors `=min({cores}, c(processors_max))'\n"));
+        }
+        text.push_str(&format!("do `\"{do_file}\"'"));
         for (i, argument) in spec.args.iter().enumerate() {
             if let Some(character) = unsafe_in(argument, Controls::AllButTab) {
                 return Err(WrapperError::UnsafeArgument { number: i + 1, character });
@@ -137,18 +147,23 @@ impl Wrapper {
 
     /// The line that runs the user's do-file.
     pub fn do_line(&self) -> &str {
-        self.text.lines().nth(1).unwrap_or("")
+        self.text.lines().find(|line| runs(line)).unwrap_or("")
     }
 
     /// The first line after the user's do-file; unique to this run and attempt.
     pub fn next_line(&self) -> &str {
-        self.text.lines().nth(2).unwrap_or("")
+        self.text.lines().skip_while(|line| !runs(line)).nth(1).unwrap_or("")
     }
 
     /// The line that makes the sentinel; its echo at a prompt proves success as well as the file does.
     pub fn sentinel_line(&self) -> &str {
         self.text.lines().rev().nth(1).unwrap_or("")
     }
+}
+
+/// Whether this is the line that runs the user's do-file.
+fn runs(line: &str) -> bool {
+    line.starts_with("do ")
 }
 
 /// Why `path` cannot be written into a wrapper, in words; none if it can. Such a path has to be reached under a plain
@@ -214,6 +229,7 @@ mod tests {
         Wrapper::new(&Spec {
             working_dir: Path::new("/w d"),
             do_file: Path::new(path),
+            cores: None,
             args: &args,
             gather: gather.map(Path::new),
             sentinel: Path::new("/spool/sentinel-1"),
@@ -238,6 +254,23 @@ mod tests {
              capture run `\"/spool/control/gather.do\"'\n"
         );
         assert_eq!(with.next_line(), with.sentinel_line());
+        let limited = Wrapper::new(&Spec {
+            working_dir: Path::new("/w"),
+            do_file: Path::new("/x.do"),
+            cores: Some(2),
+            args: &[],
+            gather: None,
+            sentinel: Path::new("/s"),
+            tag: "t_1",
+        });
+        let limited = limited.unwrap();
+        assert_eq!(
+            limited.text(),
+            "cd `\"/w\"'\nset processors `=min(2, c(processors_max))'\ndo `\"/x.do\"'\n\
+             file open lht_1 using `\"/s\"', write text\nfile close lht_1\n"
+        );
+        assert_eq!((limited.cd_line(), limited.do_line()), ("cd `\"/w\"'", "do `\"/x.do\"'"));
+        assert_eq!(limited.next_line(), limited.sentinel_line());
     }
 
     #[test]

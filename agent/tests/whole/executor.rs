@@ -68,6 +68,8 @@ fn bench_in(script: &str, runs: &std::path::Path, folder: tempfile::TempDir) -> 
         max_spool: 0,
         log_encoding: String::new(),
         gathers: None,
+        installs: None,
+        cores: None,
     };
     spool.write(&spool.plan(), &plan).unwrap();
     Bench { executor: Arc::new(Local::new(std::env::current_exe().unwrap())), spool, _folder: folder }

@@ -145,6 +145,9 @@ pub(crate) struct EngineArgs {
     /// Do not gather what runs leave in r(), e() and s().
     #[arg(long)]
     pub(crate) no_results: bool,
+    /// Most cores that one run may use, by Stata/MP's `set processors` [default: as many as the licence allows].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) max_cores: Option<u32>,
 }
 
 impl Up {
@@ -197,5 +200,6 @@ impl EngineArgs {
         settings.stata = self.stata.clone();
         settings.ado_path = (!self.ado_path.is_empty()).then(|| self.ado_path.clone());
         settings.results = self.no_results.then_some(false);
+        settings.max_cores = self.max_cores;
     }
 }

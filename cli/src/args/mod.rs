@@ -5,6 +5,7 @@ mod data_file;
 mod kept;
 mod mcp;
 mod operate;
+mod packages;
 mod runs;
 mod stata_help;
 
@@ -21,6 +22,7 @@ pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
     TrustClock,
 };
+pub(crate) use packages::{Install, Packages, PackagesAction};
 pub(crate) use runs::{Cancel, Log, Rerun, Run, Runs, RunsAction, Show, Wait};
 pub(crate) use stata_help::StataHelp;
 
@@ -80,6 +82,8 @@ pub(crate) enum Command {
     /// that end with it. Ctrl-C: with a daemon or a remote gateway the run goes on and its id is printed (status 6);
     /// inside this process the first asks Stata to break, the second leaves at once.
     Run(Run),
+    /// Install Stata packages on a host.
+    Packages(Packages),
     /// Run again what a run was: the same code, arguments, folder, host and labels. It may be under way or ended.
     ///
     /// Of a do-file that has been edited since, the bytes that ran then run again where they are kept.
@@ -257,12 +261,13 @@ impl Command {
             | Self::Results(Results { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
-            | Self::Doctor(Doctor { ask })
+            | Self::Doctor(Doctor { ask, .. })
             | Self::Drain(Drain { ask, .. })
             | Self::Resume(Resume { ask, .. })
             | Self::DeclareDead(DeclareDead { ask, .. })
             | Self::Release(Release { ask, .. })
             | Self::TrustClock(TrustClock { ask }) => Some(ask),
+            Self::Packages(Packages { action: PackagesAction::Install(Install { ask, .. }) }) => Some(ask),
             Self::Token(Token {
                 action: TokenAction::List { ask } | TokenAction::Add { ask, .. } | TokenAction::Revoke { ask, .. },
             }) => Some(ask),
@@ -311,6 +316,10 @@ mod tests {
             "agent --gateway http://gw:7447 --serve ana,bob",
             "up --serve-all",
             "hosts --json",
+            "packages install reghdfe --host stata1",
+            "packages install x --host stata1 --from https://a.b/c --replace --detach --json",
+            "run x.do --cores 2",
+            "agent --gateway http://gw:7447 --max-cores 4",
             "data auto.dta",
             "data /w/auto.dta tabulate rep78 foreign --if price>1 --in 1/20 --no-labels --host s1 --json",
             "data auto.dta rows --vars make,price --limit 5",
@@ -319,6 +328,7 @@ mod tests {
             "hosts forget stata9 --json",
             "judge x.log --json",
             "doctor --json",
+            "doctor --probe --json",
             "token add ana --scope operate --expires 30d",
             "token list",
             "token revoke ana --json",

@@ -77,6 +77,12 @@ pub(crate) struct Judge {
 /// `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
+    /// Start the Stata of this host some fifteen times and report how it behaves, for Longhaul's developers.
+    ///
+    /// To be run once by a user with a licence. The report has no data, path, serial number or name of yours. Where an answer
+    /// has a switch, it is set in the configuration file, and the report says so.
+    #[arg(long)]
+    pub(crate) probe: bool,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

@@ -51,6 +51,9 @@ pub(crate) struct Run {
     /// Do not gather r(), e() and s() when the code has come to its end.
     #[arg(long)]
     pub(crate) no_results: bool,
+    /// Most cores that its Stata may use, never more than its host allows; the code itself can still change it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) cores: Option<u32>,
     /// Run it even though an equal run is unfinished or just ended.
     #[arg(long)]
     pub(crate) again: bool,

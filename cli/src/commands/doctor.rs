@@ -1,13 +1,14 @@
 //! `doctor`: what was found, tried and is missing, each with what to do.
 //!
-//! It changes nothing: it starts no daemon and makes no file. Exit status 0 when a do-file can be run from here, 4 when
+//! It changes nothing: it starts no daemon and makes no file, but for `--probe` ([`super::probe`]). Exit status 0 when a do-file can be run from here, 4 when
 //! something prevents that.
 
 mod report;
 
 use longhaul_agent::stata::find;
-use longhaul_proto::{clock::rfc3339, telemetry};
+use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetry};
 
+use super::probe;
 use crate::{
     args::Doctor,
     client::Client,
@@ -24,6 +25,9 @@ use report::{Finding, Report, SettingView, note, ok, problem};
 /// # Errors
 /// When stdout fails.
 pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
+    if args.probe {
+        return probe::probe(context, args.ask.json).await;
+    }
     let mut findings = vec![ok("program", program())];
     findings.push(configuration(context));
     let places = places(context);
@@ -234,10 +238,23 @@ async fn gateway(context: &Context) -> Vec<Finding> {
             } else {
                 problem("agents", found, "`longhaul hosts` says why; start one with `longhaul agent --gateway URL`")
             });
+            findings.extend(hosts.hosts.iter().filter_map(licence));
         }
         Err(error) => findings.push(problem("token", "not accepted", error.to_string())),
     }
     findings
+}
+
+/// What a host's Stata printed of its licence.
+fn licence(host: &HostView) -> Option<Finding> {
+    let terms = host.licence_terms.as_ref()?;
+    let what = format!("licence of {}", host.name);
+    let advice = "renew it, then run stinit in Stata's folder";
+    Some(match terms.days_left {
+        Some(left @ ..=-1) => problem(&what, format!("{} ({} days ago)", terms.words, -left), advice),
+        Some(left) if left <= WARN_DAYS => note(&what, format!("{} (in {left} days)", terms.words), advice),
+        _ => ok(&what, terms.words.clone()),
+    })
 }
 
 async fn traces(context: &Context) -> Finding {

@@ -13,6 +13,8 @@ mod greeting;
 pub(crate) mod judge;
 pub(crate) mod log;
 pub(crate) mod own;
+pub(crate) mod packages;
+mod probe;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod runs;

@@ -53,9 +53,9 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         return Err(detached_from_nothing());
     }
     let mut gateway = GatewayHandle::open(context, need).await?;
-    if args.detach && !gateway.stays() {
+    if let Err(error) = check_detach(args.detach, &gateway) {
         gateway.close().await;
-        return Err(detached_from_nothing());
+        return Err(error);
     }
     let submitted = submit(context, &mut gateway, input).await;
     let done = match submitted {
@@ -78,6 +78,14 @@ async fn upload(gateway: &GatewayHandle, files: &[LocalFile], missing: &[String]
         uploaded?;
     }
     Ok(())
+}
+
+/// Whether a run may be left, as far as it is to be.
+///
+/// # Errors
+/// When no gateway stays that it could be left to.
+pub(super) fn check_detach(detach: bool, gateway: &GatewayHandle) -> Result<(), Failure> {
+    if detach && !gateway.stays() { Err(detached_from_nothing()) } else { Ok(()) }
 }
 
 fn detached_from_nothing() -> Failure {
@@ -154,9 +162,7 @@ async fn repeat(
     gateway: &mut GatewayHandle,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
-    if args.detach && !gateway.stays() {
-        return Err(detached_from_nothing());
-    }
+    check_detach(args.detach, gateway)?;
     let before = gateway.client.get(&args.run).await?;
     let client = Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned());
     let body = RerunBody { key: Some(context.ids.name()), client };
@@ -184,14 +190,20 @@ async fn repeat(
 
 /// What is shown of a run that was submitted.
 #[derive(Clone, Copy)]
-struct Shown {
+pub(super) struct Shown {
     /// Its id, and nothing else.
-    detach: bool,
-    json: bool,
-    raw: bool,
+    pub(super) detach: bool,
+    /// The API's object at the end, and no output.
+    pub(super) json: bool,
+    /// The bytes as Stata wrote them.
+    pub(super) raw: bool,
 }
 
-async fn follow(
+/// Follows a run that was submitted to its end, unless it is only to be named.
+///
+/// # Errors
+/// With what to do.
+pub(super) async fn follow(
     context: &Context,
     args: Shown,
     gateway: &mut GatewayHandle,

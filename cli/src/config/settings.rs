@@ -110,6 +110,8 @@ settings! {
     results: bool,
     /// Limit of that, from the end of the user's code; default 30s.
     gather_timeout: Time,
+    /// Most cores that one run may use, by `set processors` of Stata/MP; default as many as the licence allows.
+    max_cores: u32,
     /// No run starts with less free space than this in the spool, and a gateway takes no upload that leaves less.
     min_free: Bytes,
     /// Likewise, percent of the file system.

@@ -113,6 +113,7 @@ fn example(key: &str) -> Option<&'static str> {
         "labels" => r#"{ edition = "mp", rack = "r1" }"#,
         "licence" => r#""lab""#,
         "host_limit" => "2",
+        "max_cores" => "4",
         "serve" => r#"["ana", "ben"]"#,
         "roots" => r#"["/home", "/srv/data"]"#,
         "path_map" => r#"{ 'C:\Users\ana' = "/home/ana" }"#,

@@ -47,6 +47,7 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
     line("host", run.host.clone());
     line("pool", run.pool.clone());
     line("engine", engine(run));
+    line("cores", cores(run));
     line("profile", run.profile_ran.then(|| "the profile.do of the folder was executed first".to_owned()));
     for attempt in about.history.iter().flat_map(|history| &history.attempts) {
         line("attempt", Some(attempt_words(attempt, when)));
@@ -119,6 +120,19 @@ fn engine(run: &RunView) -> Option<String> {
     Some(run.engine_note.as_deref().map_or_else(|| engine.to_owned(), |note| format!("{engine}: {note}")))
 }
 
+/// What its Stata was told of cores, and what was asked for, where that is another number.
+fn cores(run: &RunView) -> Option<String> {
+    match (run.processors, run.cores) {
+        (None, None) => None,
+        (Some(told), Some(asked)) if asked != told => {
+            Some(format!("{told} at most (`set processors`); {asked} asked for"))
+        }
+        (Some(told), _) => Some(format!("{told} at most (`set processors`)")),
+        (None, Some(asked)) if run.state.is_end() => Some(format!("{asked} asked for; its Stata was not told")),
+        (None, Some(asked)) => Some(format!("{asked} asked for")),
+    }
+}
+
 /// How Stata's process ended, and what it took.
 fn process(process: ProcessView) -> Option<String> {
     let end = match (process.signal, process.exit_code) {
@@ -151,12 +165,14 @@ mod tests {
         run.process =
             Some(ProcessView { exit_code: None, signal: Some(15), max_rss_bytes: Some(70 << 20), cpu: Some(1.25) });
         run.profile_ran = true;
+        (run.cores, run.processors) = (Some(8), Some(4));
         (run.name, run.user_note) = (Some("nightly".into()), Some("new weights".into()));
         let text = record(&run, &About::default(), &When::new(true));
         for line in [
             "client        claude-code 2.1.330",
             "ended by      ana",
             "name          nightly",
+            "cores         4 at most (`set processors`); 8 asked for",
             "user note     new weights",
             "recorded      2026-11-22 15:00:00 UTC",
             "process       ended by signal 15, 70.0 MiB of memory at most, 1.2 s of processor time",

@@ -177,6 +177,9 @@ fn remarks(host: &HostView, pools: &[PoolView], when: &When, out: &mut String) {
         (None, Some(names)) => out.push_str(&format!("{}: takes the runs of {}\n", host.name, names.join(", "))),
         (None, None) => {}
     }
+    if let Some(licence) = &host.licence_terms {
+        out.push_str(&format!("{}: licence: {}\n", host.name, licence.words));
+    }
     if !host.labels.is_empty() {
         let labels: Vec<String> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         out.push_str(&format!("{}: labels {}\n", host.name, labels.join(", ")));

@@ -167,6 +167,9 @@ fn hosts_text(all: &Hosts) -> String {
         if let Some(note) = &host.note {
             let _ = writeln!(text, "  note: {note}");
         }
+        if let Some(licence) = &host.licence_terms {
+            let _ = writeln!(text, "  licence: {}", licence.words);
+        }
         for holder in &host.holders {
             let since = holder.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
             let _ =
@@ -200,7 +203,7 @@ fn hosts_text(all: &Hosts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_proto::api::{ForeignView, HolderView, HostView, PoolView};
+    use longhaul_proto::api::{ForeignView, HolderView, HostView, LicenceView, PoolView};
 
     use super::*;
 
@@ -221,6 +224,7 @@ mod tests {
                 principal: "ana".into(),
                 since: Some("2026-11-26T09:12:00Z".into()),
             }],
+            licence_terms: Some(LicenceView { words: "2 seats, 4 cores".into(), ..LicenceView::default() }),
             foreign: vec![ForeignView { user: Some("ben".into()), processes: 2, since: None, takes_seats: true }],
             ..HostView::default()
         };
@@ -228,7 +232,7 @@ mod tests {
         let text = hosts_text(&Hosts { hosts: vec![host], pools: vec![pool], ..Hosts::default() });
         assert_eq!(
             text,
-            "stata1: up, 1 of 2 runs, pool lab, no Stata found, 8 cores, as user me\n  problem: clock\n  seat: run 3be83fb6 of \
+            "stata1: up, 1 of 2 runs, pool lab, no Stata found, 8 cores, as user me\n  problem: clock\n  licence: 2 seats, 4 cores\n  seat: run 3be83fb6 of \
              ana since 2026-11-26T09:12:00Z\n  Stata outside Longhaul: 2 by ben, each takes a seat\npool lab: 1 of 1 seats in use"
         );
     }

@@ -39,6 +39,8 @@ pub struct Asked {
     pub tracestate: String,
     /// When another attempt may follow.
     pub retry: Retry,
+    /// Most cores that its Stata may use; 0 = as many as its agent allows.
+    pub cores: u32,
 }
 
 /// The longest `tracestate` that a record keeps, bytes: what W3C asks everybody to pass on.

@@ -72,6 +72,9 @@ pub struct Execution {
     /// A project's `profile.do` was executed before the code.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub profile_ran: bool,
+    /// Its Stata was told to use at most so many cores; `None` = it was told nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
 }
 
 /// How an attempt died.

@@ -41,6 +41,10 @@ pub struct RunSnapshot {
     pub queue_timeout: Option<Duration>,
     /// When another attempt may follow.
     pub retry: Retry,
+    /// Most cores that its Stata may use, as was asked for.
+    pub wanted_cores: Option<u32>,
+    /// Most cores that its Stata was told to use.
+    pub cores: Option<u32>,
     /// The id of its trace.
     pub trace_id: Option<String>,
 

@@ -15,6 +15,8 @@ pub enum Wait {
     Restored,
     /// A step of it cannot be recorded.
     LedgerFails,
+    /// Its agent has it, and waits to begin: for what, in words.
+    AtAgent(String),
     /// Its agent cannot be asked whether the attempt began.
     Unclear(Contact),
 }
@@ -27,6 +29,7 @@ impl Wait {
             Self::Unverified => UNVERIFIED.into(),
             Self::Restored => RESTORED.into(),
             Self::LedgerFails => "the gateway cannot write its ledger; see its log".into(),
+            Self::AtAgent(words) => words.as_str().into(),
             Self::Unclear(contact) => format!("{}; whether the run began there is not known yet", contact.words).into(),
         }
     }

@@ -21,6 +21,8 @@ const MAX_NAME: usize = 128;
 pub(super) const MAX_PATH: usize = 4096;
 /// Most arguments and their longest, as Stata's own command line is limited.
 const MAX_ARGS: usize = 256;
+/// Most cores that can be asked for: far more than a Stata has.
+const MAX_CORES: u32 = 1024;
 const MAX_ARG: usize = 16 * 1024;
 /// Longest name and note of a run, characters.
 const MAX_WORDS: (usize, usize) = (80, 500);
@@ -96,6 +98,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         engine: need.engine.clone(),
         project_profile: submit.project_profile,
         no_results: submit.results == Some(false),
+        cores: cores(submit.cores)?,
         trace: Some(trace),
         retry: submit.retry.unwrap_or_default().to_wire().into(),
         code_sha256: submit.sha256.as_deref().unwrap_or_default().to_lowercase(),
@@ -216,6 +219,15 @@ fn milliseconds(what: &str, seconds: Option<f64>) -> Result<u64, SubmitError> {
     }
 }
 
+fn cores(asked: Option<u32>) -> Result<u32, SubmitError> {
+    match asked {
+        Some(cores) if !(1..=MAX_CORES).contains(&cores) => bad(format!(
+            "cores must be a whole number of 1 to {MAX_CORES}; leave it out for as many as the host allows"
+        )),
+        asked => Ok(asked.unwrap_or(0)),
+    }
+}
+
 /// Digest of all that makes the request what it is; not of who carries it, nor whether it may join another.
 fn body_digest(submit: &SubmitRequest) -> String {
     // A default is the same whether given or left out.
@@ -247,6 +259,9 @@ pub(crate) fn shape(principal: &Principal, submission: &wire::Submission, label:
     }
     if let (true, Some(parts)) = (submission.no_results, parts.as_array_mut()) {
         parts.push(serde_json::json!("no results"));
+    }
+    if let (1.., Some(parts)) = (submission.cores, parts.as_array_mut()) {
+        parts.push(serde_json::json!({ "cores": submission.cores }));
     }
     sha256_hex(parts.to_string().as_bytes())
 }
@@ -301,6 +316,8 @@ mod tests {
         check(SubmitRequest { working_dir: Some("a\nb".to_owned()), ..text() }, "working_dir has control");
         check(SubmitRequest { timeout: Some(-1.0), ..text() }, "timeout must be");
         check(SubmitRequest { timeout: Some(f64::NAN), ..text() }, "timeout must be");
+        check(SubmitRequest { cores: Some(0), ..text() }, "cores must be a whole number of 1 to");
+        check(SubmitRequest { cores: Some(5000), ..text() }, "cores must be");
         check(SubmitRequest { engine: Some("r".to_owned()), ..text() }, "`stata` or `standin`");
         check(SubmitRequest { key: Some(String::new()), ..text() }, "key must have");
         check(SubmitRequest { host: Some(String::new()), ..text() }, "host must be");
@@ -339,5 +356,8 @@ mod tests {
         assert_eq!(shape(text()), shape(retry(Retry::IfNotStarted)));
         assert_ne!(shape(text()), shape(retry(Retry::Never)));
         assert_ne!(shape(retry(Retry::IfProvenDead)), shape(retry(Retry::Never)));
+        let cores = |cores| SubmitRequest { cores: Some(cores), ..text() };
+        assert_ne!(shape(text()), shape(cores(2)));
+        assert_ne!(shape(cores(1)), shape(cores(2)));
     }
 }

@@ -154,6 +154,7 @@ impl RunTask {
         keep(&mut execution.working_dir, &snapshot.working_dir);
         keep(&mut execution.code_sha256, &snapshot.code_sha256);
         execution.profile_ran |= snapshot.profile_ran;
+        execution.cores = execution.cores.or(Some(snapshot.cores).filter(|cores| *cores > 0));
         if snapshot.started_at_ms > 0 {
             execution.started_ms = snapshot.started_at_ms;
         }
@@ -215,6 +216,12 @@ impl RunTask {
 
     fn on_progress(&mut self, progress: &wire::Progress) {
         let text = progress.text.chars().filter(|c| !c.is_control()).take(PROGRESS_TEXT).collect();
+        let text: String = text;
+        if progress.waits {
+            (self.live.held, self.live.progress) = (Some(text), None);
+            return;
+        }
+        self.live.held = None;
         self.live.progress = Some(Progress { percent: progress.percent.filter(|p| p.is_finite()), text });
     }
 }

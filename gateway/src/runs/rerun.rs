@@ -132,6 +132,7 @@ fn asked(submission: &wire::Submission) -> SubmitRequest {
         engine: some(&submission.engine),
         project_profile: submission.project_profile,
         results: submission.no_results.then_some(false),
+        cores: (submission.cores > 0).then_some(submission.cores),
         again: true,
         retry: Some(Retry::from_wire(submission.retry)),
         name: some(&submission.name),

@@ -28,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) cancel_delivered: bool,
     /// The run is lost, and its agent has returned with it and reports that it is running.
     pub(crate) runs_again: bool,
+    /// What its agent waits for before it begins, in words.
+    pub(crate) held: Option<String>,
     /// Latest progress.
     pub(crate) progress: Option<Progress>,
     /// How long its agent has been silent.
@@ -78,6 +80,8 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         timeout: lasting(asked.timeout_ms),
         queue_timeout: lasting(asked.queue_timeout_ms),
         retry: asked.retry,
+        wanted_cores: Some(asked.cores).filter(|cores| *cores > 0),
+        cores: execution.cores,
         trace_id: trace_id(&asked.traceparent),
         state: record.state,
         cause: record.cause,
@@ -93,7 +97,7 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         queued_for: lasting(queue.waited_ms),
         queued_behind: some(&queue.waited_for),
         duration: execution.duration_ms.map(Duration::from_millis),
-        waiting: live.waiting.clone().filter(|_| !ended),
+        waiting: live.waiting.clone().filter(|_| !ended).or_else(|| held(record.state, live)),
         no_end_since: live.no_end_since.filter(|_| !ended),
         runs_again: record.state == RunState::Lost && live.runs_again,
         progress: live.progress.clone().filter(|_| !ended),
@@ -148,6 +152,11 @@ fn error(record: &Record) -> Option<RunError> {
         suppressed_left_out: found.left_out,
         ..error
     })
+}
+
+/// What its agent says that it waits for before it begins.
+fn held(state: RunState, live: &Live) -> Option<Wait> {
+    live.held.clone().filter(|_| state == RunState::Starting).map(Wait::AtAgent)
 }
 
 fn trace_id(traceparent: &str) -> Option<String> {

@@ -338,6 +338,7 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
             traceparent: trace.traceparent,
             tracestate: if short { trace.tracestate } else { String::new() },
             retry: Retry::from_wire(submission.retry),
+            cores: submission.cores,
         },
     )
 }

@@ -58,6 +58,9 @@ pub struct HostView {
     pub free_bytes: u64,
     /// The licence line of the last banner.
     pub licence: Option<String>,
+    /// What that line says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence_terms: Option<LicenceView>,
     /// The principals whose runs it takes; absent = all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Vec<String>>,
@@ -76,6 +79,24 @@ pub struct HostView {
     /// Processes of Stata there that no Longhaul started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<ForeignView>,
+}
+
+/// What Stata's banner says of its licence. Reported, and applied to nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LicenceView {
+    /// In words: `2 seats, 4 cores, network, ends 2027-03-08`.
+    pub words: String,
+    /// Its seats; absent = without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seats: Option<u32>,
+    /// Cores that one process may use.
+    pub cores: u32,
+    /// Its last day, such as `2027-03-08`; absent = it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// Whole days until then, by UTC; negative = it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i64>,
 }
 
 /// Processes of Stata that one user has on a host, outside Longhaul.

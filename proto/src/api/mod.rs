@@ -25,7 +25,7 @@ pub use help::{HelpSectionView, HelpTopicView, HelpView};
 pub use history::{AttemptEndView, AttemptView, RunHistory, StepView};
 pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
-    PoolView, QueueView,
+    LicenceView, PoolView, QueueView,
 };
 pub use results::{Coefficient, LeftOut, Matrix, Results, RunResults, Statistic, StoredResults};
 pub use run::{

@@ -158,6 +158,12 @@ pub struct RunView {
     /// When another attempt may be made, where the request says so.
     #[serde(default, skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,
+    /// Most cores that its Stata may use, as was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// Most cores that its Stata was told to use (`set processors`); absent = it was told nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processors: Option<u32>,
     /// What its processes do while its log does not grow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityView>,

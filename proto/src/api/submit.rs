@@ -54,6 +54,9 @@ pub struct SubmitRequest {
     /// `false`: what the run leaves in r(), e() and s() is not gathered. It is by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<bool>,
+    /// Most cores that its Stata may use; never more than its host allows. As many as that by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
     /// The caller's idempotency key: the same key is the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

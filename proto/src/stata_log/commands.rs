@@ -64,7 +64,7 @@ pub fn is_captured(line: &str) -> bool {
 }
 
 /// Whether an error of the line is shown and ends nothing: `capture noisily`.
-pub(super) fn captures_noisily(line: &str) -> bool {
+pub fn captures_noisily(line: &str) -> bool {
     let abbreviates = |word: &str, whole: &str, least: usize| word.len() >= least && whole.starts_with(word);
     let mut words = line.trim_start_matches(['}', ' ', '\t']).split([' ', '\t', ':']).filter(|word| !word.is_empty());
     let mut prefixes = words.by_ref().skip_while(|word| abbreviates(word, "quietly", 3));

@@ -131,6 +131,9 @@ pub struct Submission {
     /// its r(), e() and s() are not gathered when its code has come to its end
     #[prost(bool, tag = "28")]
     pub no_results: bool,
+    /// most cores that its Stata may use; 0 = as many as the agent allows
+    #[prost(uint32, tag = "41")]
+    pub cores: u32,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6, 24")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -287,6 +290,9 @@ pub struct Progress {
     pub text: ::prost::alloc::string::String,
     #[prost(int64, tag = "3")]
     pub at_ms: i64,
+    /// the attempt waits to begin, and `text` says for what
+    #[prost(bool, tag = "41")]
+    pub waits: bool,
 }
 /// What a run's processes did recently, while its log did not grow. Sampled every few seconds; only the latest sample
 /// counts.
@@ -913,6 +919,9 @@ pub struct Snapshot {
     /// of the agent that answers; not sent any more: the registration says which it is
     #[prost(string, tag = "18")]
     pub incarnation: ::prost::alloc::string::String,
+    /// its Stata was told to use at most so many cores; 0 = it was told nothing
+    #[prost(uint32, tag = "41")]
+    pub cores: u32,
 }
 /// At most 64 KiB of one stream. Bytes are never altered.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

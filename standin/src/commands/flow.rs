@@ -50,7 +50,8 @@ pub(crate) fn exit(interp: &mut Interp, s: &str) -> Outcome {
     #[allow(clippy::cast_possible_truncation)] // codes are small; a huge one saturates
     let code = if is_missing(code) { 0 } else { code as i32 };
     if opts.iter().any(|o| o == "STATA") {
-        return Err(Stop::Leave(code.rem_euclid(256).try_into().unwrap_or(1)));
+        let status = if interp.faults.exit_zero { 0 } else { code.rem_euclid(256).try_into().unwrap_or(1) };
+        return Err(Stop::Leave(status));
     }
     if opts.iter().any(|o| text::abbreviates(o, "clear", 3)) {
         interp.data = crate::data::Table::default();

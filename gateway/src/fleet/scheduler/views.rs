@@ -6,8 +6,10 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{ForeignView, HostView, PoolView},
+    api::{ForeignView, HostView, LicenceView, PoolView},
     clock::rfc3339,
+    faults,
+    licence::{self, Licence},
     wire,
 };
 
@@ -19,6 +21,29 @@ use crate::{
     },
     model::{Need, Principal, QueueReason},
 };
+
+fn terms(licence: &Licence, now_ms: i64) -> LicenceView {
+    LicenceView {
+        words: licence.words(),
+        seats: licence.seats(),
+        cores: licence.cores.unwrap_or(1),
+        ends: licence.ends().map(|ends| ends.to_string()),
+        days_left: licence.days_left(now_ms),
+    }
+}
+
+/// What a person should know of a host's licence: that it ends soon, or has fewer seats than its pool was given.
+fn licence_note(licence: &Licence, info: &wire::AgentInfo, now_ms: i64) -> Option<String> {
+    let more = licence.seats().filter(|seats| *seats < info.pool_seats).map(|seats| {
+        format!(
+            "its pool has {} seats (`seats`), and its Stata licence says {seats}: whether several runs may share one is in \
+             your licence's terms",
+            info.pool_seats
+        )
+    });
+    let notes: Vec<String> = licence.warning(now_ms).into_iter().chain(more).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
 
 /// One agent alone, with room for one more run.
 struct Alone<'a> {
@@ -84,9 +109,12 @@ impl Scheduler {
         let last_seen =
             if agent.here { silent.as_secs_f64() } else { (now_ms - agent.last_seen.seen_ms()).max(0) as f64 / 1000.0 };
         let allowed = self.allowed(info);
+        let licence = licence::read(&info.licence).filter(|_| !faults::bug("licence_end_untold"));
+        let notes = [allowed.note(&info.name), licence.as_ref().and_then(|l| licence_note(l, info, now_ms))];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
         HostView {
             serves: allowed.names(),
-            note: allowed.note(&info.name),
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
             name: info.name.clone(),
             state: state.to_owned(),
             problem: self.table.away(agent, now).map(|why| why.words),
@@ -104,6 +132,7 @@ impl Scheduler {
             roots: info.roots.clone(),
             free_bytes: agent.last_seen.free_bytes(),
             licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
+            licence_terms: licence.map(|licence| terms(&licence, now_ms)),
             draining: self.table.drains.get(&info.name).map(drain::view),
             since: (agent.here && agent.since_ms > 0).then(|| rfc3339(agent.since_ms)).flatten(),
             foreign: if is_heard { self.foreign(agent) } else { Vec::new() },

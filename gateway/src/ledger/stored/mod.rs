@@ -110,6 +110,10 @@ struct StoredDetail {
     claims: Principal,
     contested: Vec<String>,
     retry: api::Retry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted_cores: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cores: Option<u32>,
     earlier: Vec<StoredDead>,
     log_base: u64,
     console_base: u64,
@@ -176,6 +180,7 @@ impl StoredDetail {
             traceparent: asked.traceparent.clone(),
             tracestate: asked.tracestate.clone(),
             retry: asked.retry,
+            wanted_cores: Some(asked.cores).filter(|cores| *cores > 0),
             ..Self::default()
         }
     }
@@ -223,6 +228,7 @@ impl From<&Detail> for StoredDetail {
             ended_by: execution.ended_by,
             process: execution.process,
             profile_ran: execution.profile_ran,
+            cores: execution.cores,
             imported: detail.origin.is_import(),
             unverified: detail.origin.is_unverified(),
             claims: detail.origin.claims(),
@@ -327,6 +333,7 @@ impl StoredDetail {
                 traceparent: self.traceparent,
                 tracestate: self.tracestate,
                 retry: self.retry,
+                cores: self.wanted_cores.unwrap_or(0),
             },
         }
     }
@@ -357,6 +364,7 @@ impl StoredDetail {
                 ended_by: take(&mut self.ended_by),
                 process: self.process,
                 profile_ran: self.profile_ran,
+                cores: self.cores,
             },
             death: None,
         }

@@ -139,6 +139,8 @@ impl Site {
             max_spool: 0,
             log_encoding: String::new(),
             gathers: None,
+            installs: None,
+            cores: None,
         };
         spool.write(&spool.plan(), &plan).unwrap();
         Job { spool, attempt: 1 }

@@ -56,6 +56,7 @@ fn log(chance: &mut Chance) -> (Vec<u8>, Wrapper) {
     let spec = Spec {
         working_dir: &path("w"),
         do_file: &path("code.do"),
+        cores: (chance.below(3) == 0).then_some(1),
         args: &[],
         gather: None,
         sentinel: &path("sentinel"),

@@ -33,7 +33,8 @@ fn run(args: &[String], dir: &str) -> Option<Vec<String>> {
         .collect();
     fs::write(home.path().join("code.do"), code).unwrap();
     let (do_file, sentinel) = (home.path().join("code.do"), home.path().join("sentinel"));
-    let spec = Spec { working_dir: &work, do_file: &do_file, args, gather: None, sentinel: &sentinel, tag: "t_1" };
+    let (working_dir, do_file, sentinel) = (&*work, &*do_file, &*sentinel);
+    let spec = Spec { working_dir, do_file, cores: Some(3), args, gather: None, sentinel, tag: "t_1" };
     let Ok(wrapper) = Wrapper::new(&spec) else { return None };
     assert!(needs_staging(&work).is_none(), "a folder that has to be staged was taken: {work:?}");
     fs::write(home.path().join("lh-t.do"), wrapper.text()).unwrap();
@@ -70,6 +71,7 @@ fn what_is_taken_is_one_line_each() {
         let spec = Spec {
             working_dir: dir.as_ref(),
             do_file: "/s/code.do".as_ref(),
+            cores: None,
             args: &args,
             gather: None,
             sentinel: "/s/sentinel".as_ref(),

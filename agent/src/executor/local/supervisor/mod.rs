@@ -4,7 +4,8 @@
 //! runtime, in a session of its own, and does one thing:
 //!
 //! 1. takes the spool's lock (held = alive); a second supervisor of the same run exits at once;
-//! 2. writes `spawning`, then spawns Stata in a process group of its own, then writes `started.json`;
+//! 2. where its code installs packages, waits for the lock that such runs hold (`installs`);
+//!    writes `spawning`, then spawns Stata in a process group of its own, then writes `started.json`;
 //! 3. waits for Stata's end, a cancel request, or a limit, and writes `ending.json` before the first signal it sends;
 //!    what gathers results after the user's code has a limit of its own;
 //! 4. ends all processes that Stata left behind, and names them;
@@ -18,6 +19,7 @@
 mod exit;
 mod gathering;
 mod grace;
+mod installs;
 mod kept_log;
 mod spool_limit;
 mod sweep;
@@ -39,8 +41,9 @@ use longhaul_proto::{clock::Clock, descriptors, durable::FILE_MODE, faults, stat
 use super::mark_spawning;
 use crate::{
     os::FileLock,
-    spool::{CancelRecord, Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Prefix, Spool},
+    spool::{Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Prefix, Spool},
 };
+use installs::Turn;
 
 /// Exit status of a supervisor that found another one at work.
 pub const ALREADY_SUPERVISED: u8 = 3;
@@ -116,20 +119,26 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
     }
     let mut exit = Exit { attempt: plan.attempt, by: "supervisor".into(), ..Exit::default() };
 
+    let mut held = None;
     let target = if spool.spawning().exists() {
         exit.by = "second supervisor".into();
         target::find_started(spool, &plan)
-    } else if let Some(request) = spool.read::<CancelRecord>(&spool.cancel())? {
-        // Nothing was started, and nothing will be.
-        let ending =
-            Ending { cause: Cause::CancelRequested, by: request.by, at_ms: clock.unix_ms(), words: String::new() };
-        spool.write(&spool.ending(), &ending)?;
-        target::Target::Never { error: None }
     } else {
-        faults::point("supervisor.before_spawning");
-        mark_spawning(spool)?;
-        faults::point("supervisor.after_spawning");
-        target::spawn(spool, &plan, &clock)
+        match installs::turn(spool, &plan)? {
+            Turn::Withdrawn(request) => {
+                // Nothing was started, and nothing will be.
+                let (cause, at_ms) = (Cause::CancelRequested, clock.unix_ms());
+                spool.write(&spool.ending(), &Ending { cause, by: request.by, at_ms, words: String::new() })?;
+                target::Target::Never { error: None }
+            }
+            Turn::Now { lock, unlocked } => {
+                (held, exit.unlocked) = (lock, unlocked);
+                faults::point("supervisor.before_spawning");
+                mark_spawning(spool)?;
+                faults::point("supervisor.after_spawning");
+                target::spawn(spool, &plan, &clock)
+            }
+        }
     };
     // Opened after the spawn, which need not wait for it: the first look after this reads a request that came earlier.
     let control = watch::Control::open(spool);
@@ -138,6 +147,8 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         eprintln!("supervise: {error}");
         Prefix::default()
     });
+    // Stata and all that it started have ended.
+    drop(held);
     faults::point("supervisor.before_exit");
     exit::record(spool, &plan, &clock, exit, log)?;
     faults::point("supervisor.after_exit");

@@ -48,6 +48,18 @@ impl Control {
         }
     }
 
+    /// Waits for a request, or so long.
+    pub(super) fn wait(&self, most: Duration) {
+        let timeout = rustix::time::Timespec {
+            tv_sec: i64::try_from(most.as_secs()).unwrap_or(1),
+            tv_nsec: most.subsec_nanos().into(),
+        };
+        let mut fds: Vec<_> = self.0.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)).collect();
+        // An interruption by a signal is a wake-up like any other.
+        let _ = poll(&mut fds, Some(&timeout));
+        self.drain();
+    }
+
     fn drain(&self) {
         if let Some(fd) = &self.0 {
             let mut buffer = [0_u8; 64];
