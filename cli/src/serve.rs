@@ -180,6 +180,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
     put(&mut o.results, s.results);
+    put(&mut o.data_digests, s.data_digests);
     put(&mut o.gathering, s.gather_timeout.map(|t| t.0));
     put(&mut o.head_timeout, s.head_timeout.map(|t| t.0));
     put(&mut o.max_connections, s.max_connections);

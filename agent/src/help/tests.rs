@@ -39,6 +39,7 @@ fn help(root: &Path, s_ado: &str) -> Help {
         env_allow: vec![],
         timing: Timing { timeout: None, start: 0, after_break: 0, after_terminate: 0, gathering: 0 },
         results: false,
+        data_digests: false,
         output_limit: 0,
         max_run_spool: 0,
         log_encoding: Encoding::default(),

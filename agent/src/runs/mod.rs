@@ -156,7 +156,7 @@ pub struct Room {
 
 pub(crate) struct Context {
     root: SpoolRoot,
-    preparer: Preparer,
+    preparer: Arc<Preparer>,
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
@@ -202,7 +202,7 @@ impl Runs {
         let spools = root.list()?;
         let context = Context {
             root,
-            preparer,
+            preparer: Arc::new(preparer),
             executor,
             watcher: Watcher::new(&tasks),
             min_free: room.min_free,
@@ -373,8 +373,13 @@ impl Runs {
         &self.context.banners
     }
 
+    /// The agent's clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.context.clock
+    }
+
     /// How runs are prepared here.
-    pub fn preparer(&self) -> &Preparer {
+    pub fn preparer(&self) -> &Arc<Preparer> {
         &self.context.preparer
     }
 }

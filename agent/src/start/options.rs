@@ -41,6 +41,8 @@ pub struct Options {
     pub gathering: Duration,
     /// Whether results are gathered where the request does not say no.
     pub results: bool,
+    /// Whether data files that runs name are read for their digests.
+    pub data_digests: bool,
     /// Room that must be free in the spool.
     pub min_free: MinFree,
     /// Bytes of each stream that are kept of a run; 4 GiB.
@@ -94,6 +96,7 @@ impl Options {
             after_terminate: Duration::from_secs(5),
             gathering: Duration::from_secs(30),
             results: true,
+            data_digests: true,
             min_free: MinFree::default(),
             output_limit: 4 << 30,
             max_spool: 100 << 30,

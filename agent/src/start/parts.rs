@@ -109,6 +109,7 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
             gathering: millis(options.gathering),
         },
         results: options.results,
+        data_digests: options.data_digests,
         output_limit: options.output_limit,
         max_run_spool: options.max_run_spool,
         log_encoding: options.log_encoding,

@@ -3,16 +3,17 @@
 //! Stata reports to the outside by one file, the batch log; its exit status does not show success. So this folder reads
 //! logs: [`lines`] cuts bytes into clean lines, [`echo`] separates commands from output, and on these two build
 //! [`judge`] (how did it end), [`culprit`] (which line of a loop failed), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
-//! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
+//! bytes are the user's), [`saved`] (which files it left) and [`banner`] (edition, version and licence). [`wrapper`]
 //! writes the do-file that Stata is started with, [`gather`] the one that writes down results, which [`gathered`] reads,
 //! [`find`] looks for Stata on the host, and [`licence`] recognises a start that failed for the licence. [`smcl`] shows help
-//! files.
+//! files, and [`trk`] reads which packages are installed.
 //!
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
 pub mod banner;
 mod commands;
 mod culprit;
+mod data_use;
 pub mod echo;
 pub mod find;
 pub mod gather;
@@ -26,6 +27,7 @@ mod message;
 pub mod progress;
 pub mod saved;
 pub mod smcl;
+pub mod trk;
 pub mod view;
 pub mod wrapper;
 

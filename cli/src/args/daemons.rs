@@ -145,6 +145,9 @@ pub(crate) struct EngineArgs {
     /// Do not gather what runs leave in r(), e() and s().
     #[arg(long)]
     pub(crate) no_results: bool,
+    /// Do not read the data files that runs name for their digests.
+    #[arg(long)]
+    pub(crate) no_data_digests: bool,
 }
 
 impl Up {
@@ -197,5 +200,6 @@ impl EngineArgs {
         settings.stata = self.stata.clone();
         settings.ado_path = (!self.ado_path.is_empty()).then(|| self.ado_path.clone());
         settings.results = self.no_results.then_some(false);
+        settings.data_digests = self.no_data_digests.then_some(false);
     }
 }

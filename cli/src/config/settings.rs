@@ -110,6 +110,8 @@ settings! {
     results: bool,
     /// Limit of that, from the end of the user's code; default 30s.
     gather_timeout: Time,
+    /// Read the data files that a run's log names, after its end, for their digests; default true.
+    data_digests: bool,
     /// No run starts with less free space than this in the spool, and a gateway takes no upload that leaves less.
     min_free: Bytes,
     /// Likewise, percent of the file system.

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use longhaul_proto::{
-    api::{AttemptView, ProcessView, Retry, RunDoFiles, RunHistory, RunView},
+    api::{AttemptView, ProcessView, Retry, RunDoFiles, RunHistory, RunRecord, RunView},
     files,
     state::RunState,
 };
 
-use super::{When, bytes, duration, status_text, verdict};
+use super::{When, bytes, duration, made_with, status_text, verdict};
 
 /// What is known of a run besides its own object.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct About {
     pub(crate) history: Option<RunHistory>,
     /// The do-files that it entered.
     pub(crate) do_files: Option<RunDoFiles>,
+    /// With what it was made.
+    pub(crate) made_with: Option<RunRecord>,
     /// The gateway's time.
     pub(crate) now: Option<Timestamp>,
 }
@@ -77,8 +79,11 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
         let kept = if file.kept { "kept" } else { "not kept" };
         line("do-file", Some(format!("{} ({}, {kept})", file.path, bytes(file.bytes))));
     }
-    line("files", removed(run));
     let folder = run.working_dir.as_deref().unwrap_or_default();
+    for (name, value) in about.made_with.iter().flat_map(|record| made_with::short(record, folder)) {
+        line(name, Some(value));
+    }
+    line("files", removed(run));
     for artifact in run.artifacts.iter().filter(|_| run.files_removed.is_none()) {
         line("file", Some(format!("{} ({})", files::within(&artifact.path, folder), bytes(artifact.bytes))));
     }

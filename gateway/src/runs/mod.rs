@@ -122,7 +122,7 @@ pub use agents::AgentsError;
 pub use data::{DataAsk, DataBytes, DataError};
 pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
-pub use files::{ArtifactError, Fetched, Listed, OpenFile};
+pub use files::{ArtifactError, Fetched, Listed, Made, OpenFile};
 pub use help::{HelpAsked, HelpError};
 pub use not_there::NotThere;
 pub use rerun::RerunError;

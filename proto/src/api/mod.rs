@@ -9,6 +9,7 @@ mod files;
 mod help;
 mod history;
 mod host;
+mod provenance;
 mod results;
 mod run;
 mod runs;
@@ -25,6 +26,7 @@ pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
     PoolView, QueueView,
 };
+pub use provenance::{DataFileView, MadeWith, PackageFileView, PackageView, Packages, RunRecord, StataFacts};
 pub use results::{Coefficient, LeftOut, Matrix, Results, RunResults, Statistic, StoredResults};
 pub use run::{
     ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProcessView, ProgressView,

@@ -44,6 +44,7 @@ mod places;
 mod prompts;
 mod properties;
 mod ready;
+mod record;
 mod recorded;
 mod records;
 mod recovery;
