@@ -43,13 +43,13 @@ pub fn text(tag: &str, to: &Path) -> String {
          local lhw = 0\n\
          file write {lh} \"{HEAD}\" _n \"n c level \" %21x (c(level))\n"
     );
-    text.push_str(&constants(&lh));
     for class in ["r", "e"] {
         text.push_str(&scalars(&lh, class));
         text.push_str(&macros(&lh, class));
         text.push_str(&matrices(&lh, class));
     }
     text.push_str(&macros(&lh, "s"));
+    text.push_str(&constants(&lh));
     text.push_str(&format!(
         "file write {lh} _n \"end {tag}\" _n\n\
          }}\n\

@@ -289,7 +289,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 }
             }
             Kind::Blank => self.blank = true,
-            Kind::Rmsg | Kind::Break | Kind::More(_) => {}
+            Kind::Rmsg(_) | Kind::Break | Kind::More(_) => {}
         }
     }
 

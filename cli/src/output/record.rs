@@ -70,7 +70,8 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
             .map(|request| format!("asked for by {} at {}", request.by, when.whole(&request.at))),
     );
     line("ended by", run.ended_by.clone());
-    line("process", run.process.and_then(process));
+    line("process", run.process.and_then(|of| process(of, run.duration)));
+    line("hint", run.process.zip(run.duration).and_then(|(of, took)| of.hint(took)));
     let whole = if run.state.is_end() && !run.output_complete { ", not whole" } else { "" };
     line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));
     line("console", (run.console_bytes > 0).then(|| bytes(run.console_bytes)));
@@ -125,14 +126,17 @@ fn engine(run: &RunView) -> Option<String> {
 }
 
 /// How Stata's process ended, and what it took.
-fn process(process: ProcessView) -> Option<String> {
+fn process(process: ProcessView, took: Option<f64>) -> Option<String> {
     let end = match (process.signal, process.exit_code) {
         (Some(signal), _) => Some(format!("ended by signal {signal}")),
         (None, code) => code.map(|code| format!("exit status {code}")),
     };
     let memory = process.max_rss_bytes.map(|most| format!("{} of memory at most", bytes(most)));
     let processor = process.cpu.map(|cpu| format!("{} of processor time", duration(cpu)));
-    let all: Vec<String> = end.into_iter().chain(memory).chain(processor).collect();
+    let used = took.and_then(|took| process.cores_used(took)).zip(process.cores);
+    let cores = used.map(|(used, cores)| format!("{used:.1} of {cores} cores on average"));
+    let written = process.written_bytes.filter(|n| *n > 0).map(|n| format!("{} written to disk", bytes(n)));
+    let all: Vec<String> = end.into_iter().chain(memory).chain(processor).chain(cores).chain(written).collect();
     (!all.is_empty()).then(|| all.join(", "))
 }
 
@@ -153,8 +157,13 @@ mod tests {
         run.artifacts = vec![ArtifactView { path: "/w/work/a.csv".into(), bytes: 2048 }];
         run.client = Some("claude-code 2.1.330".into());
         run.ended_by = Some("ana".into());
-        run.process =
-            Some(ProcessView { exit_code: None, signal: Some(15), max_rss_bytes: Some(70 << 20), cpu: Some(1.25) });
+        run.process = Some(ProcessView {
+            signal: Some(15),
+            max_rss_bytes: Some(70 << 20),
+            cpu: Some(1.25),
+            written_bytes: Some(3 << 20),
+            ..ProcessView::default()
+        });
         run.profile_ran = true;
         (run.name, run.user_note) = (Some("nightly".into()), Some("new weights".into()));
         let text = record(&run, &About::default(), &When::new(true));
@@ -164,7 +173,7 @@ mod tests {
             "name          nightly",
             "user note     new weights",
             "recorded      2026-11-22 15:00:00 UTC",
-            "process       ended by signal 15, 70.0 MiB of memory at most, 1.2 s of processor time",
+            "process       ended by signal 15, 70.0 MiB of memory at most, 1.2 s of processor time, 3.0 MiB written to disk",
             "profile       the profile.do of the folder was executed first",
             "run           019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
             "host          stata1",

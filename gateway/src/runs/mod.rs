@@ -67,6 +67,7 @@ mod give_code;
 mod help;
 mod joining;
 mod journal;
+mod learnt;
 mod lookup;
 mod not_started;
 mod not_there;

@@ -223,6 +223,15 @@ pub struct Outcome {
     /// processor time of Stata and of the children that it waited for; 0 = not known
     #[prost(uint64, tag = "21")]
     pub cpu_ms: u64,
+    /// what they wrote to disks; absent = not known
+    #[prost(uint64, optional, tag = "22")]
+    pub written_bytes: ::core::option::Option<u64>,
+    /// of its host; 0 = not known
+    #[prost(uint32, tag = "23")]
+    pub cores: u32,
+    /// of its host; 0 = not known
+    #[prost(uint64, tag = "24")]
+    pub memory_bytes: u64,
 }
 /// The user's part of the log: without Stata's banner and the wrapper's own echo; the whole message is absent until that
 /// part has started. Offsets of the raw log; they never decrease.

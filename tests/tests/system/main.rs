@@ -32,6 +32,7 @@ mod help;
 mod input;
 mod joining;
 mod large_code;
+mod learnt;
 mod limits;
 mod mcp;
 mod network;
