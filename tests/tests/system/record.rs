@@ -155,7 +155,7 @@ async fn linked(lab: &Lab, gateway: &Gateway, outside_is_read: bool) {
     let outside = lab.path().join("outside.dta");
     fs::copy(lab.work().join("one.dta"), &outside).unwrap();
     symlink(&outside, lab.work().join("link.dta")).unwrap();
-    let code = "use one\ndisplay \"read\"\ncapture noisily use link, clear\nshell cp one.dta other; cp other one.dta\n";
+    let code = "use one\ndisplay \"read\"\ncapture noisily use link, clear\nsleep 200\nshell cp one.dta other; cp other one.dta\n";
     let found = record(&gateway.api, run(&gateway.api, &lab.file("uses.do", code)).await).await;
     let made = found.made_with.unwrap();
     assert!(named(&made, "one.dta").perhaps_changed && named(&made, "one.dta").sha256.is_some(), "{made:#?}");
