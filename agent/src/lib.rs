@@ -14,7 +14,7 @@
 //! Modules use each other one way:
 //!
 //! ```text
-//! start -> register, service -> data, identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
+//! start -> register, service -> provenance, data, identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
 //!                                                      (these and follow) -> stata
 //! ```
 
@@ -26,6 +26,7 @@ mod identity;
 pub mod os;
 mod outcome;
 mod prepare;
+mod provenance;
 mod register;
 pub mod runs;
 mod service;

@@ -186,6 +186,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
         ));
     }
     o.max_cores = s.max_cores;
+    put(&mut o.data_digests, s.data_digests);
     put(&mut o.gathering, s.gather_timeout.map(|t| t.0));
     put(&mut o.head_timeout, s.head_timeout.map(|t| t.0));
     put(&mut o.max_connections, s.max_connections);

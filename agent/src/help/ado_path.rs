@@ -71,6 +71,11 @@ impl AdoPath {
     }
 }
 
+/// The usual folders of packages that a user with this home installs.
+pub(crate) fn plus_folders(home: &Path) -> Vec<PathBuf> {
+    places("PLUS", None, Some(home))
+}
+
 fn named(path: &Path) -> Folder {
     Folder { name: path.display().to_string(), path: path.to_owned() }
 }

@@ -26,6 +26,8 @@ use self::{
 };
 use crate::{prepare::Preparer, stata::smcl};
 
+pub(crate) use ado_path::plus_folders;
+
 /// Requests answered at once: one may read thousands of files.
 const AT_ONCE: usize = 3;
 /// Longest name of a topic, bytes.

@@ -41,6 +41,7 @@ fn help(root: &Path, s_ado: &str) -> Help {
         results: false,
         install_lock: PathBuf::new(),
         max_cores: None,
+        data_digests: false,
         output_limit: 0,
         max_run_spool: 0,
         log_encoding: Encoding::default(),

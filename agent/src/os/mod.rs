@@ -14,8 +14,8 @@ pub use foreign::{ForeignScan, ForeignStata, Standins};
 pub use lock::{FileLock, is_locked};
 pub use no_links::{open_below, open_without_links};
 pub use proc::{
-    Process, alive, boot_id, cpu_ms, descendants, marked, oom_kills, own_cpu_ms, peak_rss, process, send, start_ticks,
-    zombies_of,
+    Process, alive, boot_id, cpu_ms, descendants, marked, memory_bytes, oom_kills, own_cpu_ms, peak_rss, process, send,
+    start_ticks, written_bytes, zombies_of,
 };
 pub use user::{user, user_of_system};
 

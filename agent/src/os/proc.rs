@@ -212,6 +212,20 @@ pub fn peak_rss(pid: i32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
 }
 
+/// What a process and the children that it has waited for have written to disks so far, bytes; `None` where the kernel does not
+/// tell (no `/proc`, or built without `TASK_IO_ACCOUNTING`).
+pub fn written_bytes(pid: i32) -> Option<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
+}
+
+/// The memory of the host, bytes.
+pub fn memory_bytes() -> Option<u64> {
+    let memory = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
+}
+
 /// How many processes the kernel has killed for memory in this process's control group (cgroup v2).
 pub fn oom_kills() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;

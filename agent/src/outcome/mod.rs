@@ -17,6 +17,7 @@ use longhaul_proto::{faults, ids::RunId};
 
 use crate::{
     follow::LiveReader,
+    os,
     spool::{Ending, Exit, OutcomeRecord, Plan, Spool},
     stata::{
         self,
@@ -136,6 +137,9 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
         duration_ms: exit.duration_ms,
         max_rss_bytes: exit.max_rss_bytes,
         cpu_ms: exit.cpu_ms,
+        written_bytes: exit.written_bytes,
+        cores: std::thread::available_parallelism().map_or(0, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
+        memory_bytes: os::memory_bytes().unwrap_or(0),
         note: notes(exit, plan.as_ref(), verdict.note, &damaged),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
         artifacts,

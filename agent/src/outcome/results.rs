@@ -68,6 +68,23 @@ fn of_run(spool: &Spool) -> io::Result<Result<Vec<u8>, String>> {
             state = ended(outcome.state).unwrap_or(state)
         )));
     }
+    let found = gathered(spool, &plan)?;
+    if !found.whole {
+        let mut damaged = Vec::new();
+        let cut_off = spool.read_or_name::<Exit>(&spool.exit(), &mut damaged)?.and_then(|exit| exit.gathering);
+        return Ok(Err(cut_off.unwrap_or_else(|| match found == Gathered::default() {
+            true => "not gathered: gathering could not begin after the code had come to its end".to_owned(),
+            false => "not gathered: gathering stopped before its end, after the code had come to its own".to_owned(),
+        })));
+    }
+    Ok(json(&found))
+}
+
+/// What was gathered of an attempt, whole or not.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn gathered(spool: &Spool, plan: &Plan) -> io::Result<Gathered> {
     let mut bytes = Vec::new();
     match File::open(spool.gathered()) {
         Ok(file) => drop(file.take(MOST_GATHERED).read_to_end(&mut bytes)?),
@@ -75,16 +92,7 @@ fn of_run(spool: &Spool) -> io::Result<Result<Vec<u8>, String>> {
         Err(error) => return Err(error),
     }
     let tag = format!("{}_{}", spool.run().short(), plan.attempt);
-    let found = Gathered::read(&bytes, &tag, plan.encoding());
-    if !found.whole {
-        let mut damaged = Vec::new();
-        let cut_off = spool.read_or_name::<Exit>(&spool.exit(), &mut damaged)?.and_then(|exit| exit.gathering);
-        return Ok(Err(cut_off.unwrap_or_else(|| match bytes.is_empty() {
-            true => "not gathered: gathering could not begin after the code had come to its end".to_owned(),
-            false => "not gathered: gathering stopped before its end, after the code had come to its own".to_owned(),
-        })));
-    }
-    Ok(json(&found))
+    Ok(Gathered::read(&bytes, &tag, plan.encoding()))
 }
 
 fn ended(state: RunState) -> Option<&'static str> {

@@ -55,6 +55,8 @@ pub struct Preparer {
     pub install_lock: PathBuf,
     /// Most cores that one run may use; `None` = as many as the licence allows.
     pub max_cores: Option<u32>,
+    /// Whether data files that runs name are read for their digests.
+    pub data_digests: bool,
     /// Bytes of each stream that are kept.
     pub output_limit: u64,
     /// Bytes that a run's spool may take before it is ended; 0 = no limit.
@@ -64,6 +66,30 @@ pub struct Preparer {
 }
 
 impl Preparer {
+    /// A host for tests, on which nothing runs.
+    #[cfg(test)]
+    pub(crate) fn of_no_engine(roots: &[PathBuf]) -> Self {
+        let timing = Timing { timeout: None, start: 0, after_break: 0, after_terminate: 0, gathering: 0 };
+        Self {
+            places: Places { host: "here".into(), roots: roots.to_vec(), hidden: vec![], path_map: vec![] },
+            engine: Err("none".to_owned()),
+            environment: vec![],
+            env_allow: vec![],
+            timing,
+            results: false,
+            data_digests: true,
+            output_limit: 0,
+            max_run_spool: 0,
+            log_encoding: Encoding::default(),
+        }
+    }
+
+    /// A variable of the agent's own environment; `None` = not set, or empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<&std::ffi::OsStr> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
+    }
+
     /// Lays out the spool of a run.
     ///
     /// # Errors

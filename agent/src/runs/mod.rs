@@ -156,7 +156,7 @@ pub struct Room {
 
 pub(crate) struct Context {
     root: SpoolRoot,
-    preparer: Preparer,
+    preparer: Arc<Preparer>,
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
@@ -203,7 +203,7 @@ impl Runs {
         let banner = root.path().with_file_name("banner.json");
         let context = Context {
             root,
-            preparer,
+            preparer: Arc::new(preparer),
             executor,
             watcher: Watcher::new(&tasks),
             min_free: room.min_free,
@@ -374,8 +374,13 @@ impl Runs {
         &self.context.banners
     }
 
+    /// The agent's clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.context.clock
+    }
+
     /// How runs are prepared here.
-    pub fn preparer(&self) -> &Preparer {
+    pub fn preparer(&self) -> &Arc<Preparer> {
         &self.context.preparer
     }
 }

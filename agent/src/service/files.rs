@@ -5,22 +5,26 @@ use std::{
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
+    sync::Arc,
     time::UNIX_EPOCH,
 };
 
 use longhaul_proto::{
     CHUNK,
     digest::{ContentDigest, GrowingDigest},
+    faults,
     tasks::blocking,
     wire, words,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::refusal;
+use super::{made_with, refusal};
 use crate::{
     follow::do_files,
     os,
+    prepare::Preparer,
+    provenance::Digests,
     spool::{Artifact, OutcomeRecord, Spool},
 };
 
@@ -39,18 +43,21 @@ const WRITTEN: &str = "it is being written to";
 pub(super) type Sender = mpsc::Sender<Result<wire::FilesPart, Status>>;
 
 /// The caller has gone.
-struct Gone;
+pub(super) struct Gone;
 
-/// Sends the files of an attempt. Returns when all are sent, or the caller has gone.
-pub(super) async fn send(spool: Spool, attempt: u32, to: Sender) {
+/// Sends the files of an attempt, and last with what it was made. Returns when all is sent, or the caller has gone.
+pub(super) async fn send(spool: Spool, attempt: u32, host: Arc<Preparer>, digests: Digests, to: Sender) {
     let run = spool.run();
-    if sent(spool, attempt, &to).await.is_err() {
+    if sent(spool, attempt, host, digests, &to).await.is_err() {
         tracing::debug!(%run, "the caller did not wait for the run's files");
     }
 }
 
-async fn sent(spool: Spool, attempt: u32, to: &Sender) -> Result<(), Gone> {
+async fn sent(spool: Spool, attempt: u32, host: Arc<Preparer>, digests: Digests, to: &Sender) -> Result<(), Gone> {
+    let spool = Arc::new(spool);
+    let of = spool.clone();
     let read = blocking(move || {
+        let spool = of;
         let own = spool.work();
         let own = own.canonicalize().unwrap_or(own);
         let outcome = match do_files::is_of(&spool, attempt)? {
@@ -68,15 +75,19 @@ async fn sent(spool: Spool, attempt: u32, to: &Sender) -> Result<(), Gone> {
     let (unsure, shared_with) = (unsure.to_owned(), outcome.shared_with.clone());
     tell(to, wire::FilesPart { known: true, unsure, shared_with, ..wire::FilesPart::default() }).await?;
     let (during, mut left) = ((outcome.started_at_ms, outcome.ended_at_ms), ALL);
-    for artifact in outcome.artifacts {
+    for artifact in &outcome.artifacts {
         let of_run = Path::new(&artifact.path).starts_with(&own);
-        let file = listed(artifact, of_run, during, &mut left, to).await?;
+        let file = listed(artifact.clone(), of_run, during, &mut left, to).await?;
         tell(to, wire::FilesPart { known: true, files: vec![file], ..wire::FilesPart::default() }).await?;
     }
-    Ok(())
+    if faults::bug("nothing_is_recorded_of_it") {
+        return Ok(());
+    }
+    let made_with = made_with::of_run(&spool, outcome, &host, &digests, to).await?;
+    tell(to, wire::FilesPart { known: true, ..made_with }).await
 }
 
-async fn tell(to: &Sender, part: wire::FilesPart) -> Result<(), Gone> {
+pub(super) async fn tell(to: &Sender, part: wire::FilesPart) -> Result<(), Gone> {
     to.send(Ok(part)).await.map_err(|_| Gone)
 }
 
@@ -91,7 +102,7 @@ async fn listed(
     let found =
         wire::WrittenFile { path: artifact.path, bytes: artifact.bytes, of_run, ..wire::WrittenFile::default() };
     let (mut found, was, most) = (found.clone(), found, *left);
-    let mut at = match blocking(move || open(was, during, most)).await {
+    let at = match blocking(move || open(was, during, most)).await {
         Ok((opened, reading)) => {
             found = opened;
             reading
@@ -101,16 +112,18 @@ async fn listed(
     if let At::Reading(reading) = &at {
         *left -= reading.len;
     }
+    match read(at, to).await? {
+        Ok(digest) => found.sha256 = digest.to_string(),
+        Err(why) => found.missing = why,
+    }
+    Ok(found)
+}
+
+/// Reads a file to its end, with a sign of life after each piece. The inner error says why there is no digest.
+pub(super) async fn read(mut at: At, to: &Sender) -> Result<Result<ContentDigest, String>, Gone> {
     loop {
         at = match at {
-            At::Done(Ok(digest)) => {
-                found.sha256 = digest.to_string();
-                return Ok(found);
-            }
-            At::Done(Err(why)) => {
-                found.missing = why;
-                return Ok(found);
-            }
+            At::Done(done) => return Ok(done),
             At::Reading(reading) => {
                 let next = blocking(move || reading.step()).await;
                 if matches!(next, Ok(At::Reading(_))) {
@@ -123,13 +136,13 @@ async fn listed(
 }
 
 /// How far the digest of a file is.
-enum At {
+pub(super) enum At {
     Reading(Reading),
     /// The digest, or why there is none.
     Done(Result<ContentDigest, String>),
 }
 
-struct Reading {
+pub(super) struct Reading {
     file: File,
     digest: GrowingDigest,
     /// As it was when it was opened.
@@ -163,9 +176,16 @@ fn open(mut found: wire::WrittenFile, during: (i64, i64), most: u64) -> (wire::W
             At::Done(Err(format!("it has more than {}, which would take long to read", words::bytes(LARGEST))))
         }
         len if len > most => At::Done(Err(format!("of one run {} are read", words::bytes(ALL)))),
-        len => At::Reading(Reading { file, digest: GrowingDigest::default(), len, read: 0 }),
+        len => At::start(file, len),
     };
     (found, at)
+}
+
+impl At {
+    /// At the beginning of a file that has this length.
+    pub(super) fn start(file: File, len: u64) -> Self {
+        Self::Reading(Reading { file, digest: GrowingDigest::default(), len, read: 0 })
+    }
 }
 
 impl Reading {
@@ -218,7 +238,8 @@ mod tests {
 
     async fn list(spool: &Spool, attempt: u32) -> Vec<wire::FilesPart> {
         let (to, mut from) = mpsc::channel(100);
-        send(spool.clone(), attempt, to).await;
+        let host = Preparer::of_no_engine(&[]);
+        send(spool.clone(), attempt, Arc::new(host), Digests::new(longhaul_proto::clock::Clock::system()), to).await;
         std::iter::from_fn(|| from.try_recv().ok()).map(Result::unwrap).collect()
     }
 
@@ -252,7 +273,10 @@ mod tests {
         ended(&spool, 2, artifacts);
 
         assert_eq!(list(&spool, 1).await, [wire::FilesPart::default()], "another attempt's");
-        let parts = list(&spool, 2).await;
+        let mut parts = list(&spool, 2).await;
+        let last = parts.pop().unwrap();
+        let made_with: longhaul_proto::api::MadeWith = serde_json::from_slice(&last.made_with).unwrap();
+        assert!(made_with.data.is_empty() && !last.packages_missing.is_empty(), "{last:?}");
         assert!(parts.iter().all(|part| part.known));
         assert_eq!(
             (&*parts[0].unsure, &*parts[0].shared_with),

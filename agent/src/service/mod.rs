@@ -7,6 +7,7 @@ pub(crate) mod bounds;
 mod data;
 mod events;
 mod files;
+mod made_with;
 mod refusal;
 
 use std::pin::Pin;
@@ -33,6 +34,7 @@ use crate::{
     help::Help,
     identity::{Identity, Known, Pins},
     outcome::results,
+    provenance::Digests,
     runs::{Forgotten, Runs},
     spool::CancelMode,
 };
@@ -47,6 +49,7 @@ pub(crate) struct Service {
     data: DataReader,
     tasks: Tasks,
     help: Help,
+    digests: Digests,
 }
 
 type Events = Pin<Box<dyn Stream<Item = Result<wire::RunEvent, Status>> + Send>>;
@@ -75,6 +78,7 @@ impl Service {
             tasks: tasks.clone(),
             help: help.clone(),
             data: data.clone(),
+            digests: Digests::new(runs.clock().clone()),
         }
     }
 }
@@ -228,7 +232,8 @@ impl Agent for Service {
         let request = request.into_inner();
         let spool = self.runs.spool(run_id(&request.run_id)?);
         let (to, from) = mpsc::channel(PARTS);
-        self.tasks.spawn_until_stop(Box::pin(files::send(spool, request.attempt, to)));
+        let (host, digests) = (self.runs.preparer().clone(), self.digests.clone());
+        self.tasks.spawn_until_stop(Box::pin(files::send(spool, request.attempt, host, digests, to)));
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 

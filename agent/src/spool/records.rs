@@ -276,6 +276,9 @@ pub struct Exit {
     /// Processor time of Stata and of the children that it waited for, ms; 0 = not known, or less than the kernel counts.
     #[serde(default)]
     pub cpu_ms: u64,
+    /// What they wrote to disks, bytes; `None` = not known.
+    #[serde(default)]
+    pub written_bytes: Option<u64>,
     /// Stata's batch log.
     pub log: FileFacts,
     /// stdout and stderr.
@@ -354,6 +357,15 @@ pub struct OutcomeRecord {
     /// Milliseconds; 0 = not known.
     #[serde(default)]
     pub cpu_ms: u64,
+    /// Bytes written to disks; `None` = not known.
+    #[serde(default)]
+    pub written_bytes: Option<u64>,
+    /// Cores of the host; 0 = not known.
+    #[serde(default)]
+    pub cores: u32,
+    /// Memory of the host, bytes; 0 = not known.
+    #[serde(default)]
+    pub memory_bytes: u64,
     /// What else a person should know.
     pub note: String,
     /// The principal who requested the end.
@@ -396,6 +408,9 @@ impl OutcomeRecord {
             duration_ms: self.duration_ms,
             max_rss_bytes: self.max_rss_bytes,
             cpu_ms: self.cpu_ms,
+            written_bytes: self.written_bytes,
+            cores: self.cores,
+            memory_bytes: self.memory_bytes,
             note: self.note.clone(),
             ended_by: self.ended_by.clone(),
         }

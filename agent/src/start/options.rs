@@ -43,6 +43,8 @@ pub struct Options {
     pub results: bool,
     /// Most cores that one run may use, by Stata's `set processors`; `None` = as many as the licence allows.
     pub max_cores: Option<u32>,
+    /// Whether data files that runs name are read for their digests.
+    pub data_digests: bool,
     /// Room that must be free in the spool.
     pub min_free: MinFree,
     /// Bytes of each stream that are kept of a run; 4 GiB.
@@ -97,6 +99,7 @@ impl Options {
             gathering: Duration::from_secs(30),
             results: true,
             max_cores: None,
+            data_digests: true,
             min_free: MinFree::default(),
             output_limit: 4 << 30,
             max_spool: 100 << 30,

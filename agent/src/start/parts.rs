@@ -117,6 +117,7 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
         results: options.results,
         install_lock: install_lock(home.as_deref(), &options.data.join("agent")),
         max_cores: options.max_cores,
+        data_digests: options.data_digests,
         output_limit: options.output_limit,
         max_run_spool: options.max_run_spool,
         log_encoding: options.log_encoding,

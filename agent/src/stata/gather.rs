@@ -18,6 +18,11 @@ pub const MOST_CELLS: usize = 47_662;
 /// Most rows of an `e(V)` of which at least the diagonal is copied, where it is too large as a whole.
 const DIAGONAL: usize = 1_500;
 
+/// Of `c()`, what are numbers.
+const NUMBERS: [&str; 2] = ["stata_version", "processors"];
+/// Of `c()`, what are texts.
+const WORDS: [&str; 6] = ["edition_real", "born_date", "sysdir_plus", "rng_current", "rngstate", "sortrngstate"];
+
 /// First line of what is gathered.
 pub const HEAD: &str = "longhaul-results 1";
 
@@ -44,6 +49,7 @@ pub fn text(tag: &str, to: &Path) -> String {
         text.push_str(&matrices(&lh, class));
     }
     text.push_str(&macros(&lh, "s"));
+    text.push_str(&constants(&lh));
     text.push_str(&format!(
         "file write {lh} _n \"end {tag}\" _n\n\
          }}\n\
@@ -54,6 +60,22 @@ pub fn text(tag: &str, to: &Path) -> String {
          exit `lhc'\n"
     ));
     text
+}
+
+/// What Stata says of itself. A name that a release does not know is passed over; reading a state draws no number.
+fn constants(lh: &str) -> String {
+    let (numbers, words) = (NUMBERS.join(" "), WORDS.join(" "));
+    format!(
+        "foreach lhx in {numbers} {{\n\
+         capture file write {lh} _n \"n c `lhx' \" %21x (c(`lhx'))\n\
+         if _rc == 1 error 1\n\
+         }}\n\
+         foreach lhx in {words} {{\n\
+         capture file write {lh} _n \"m c `lhx' \" %12.0f (strlen(c(`lhx'))) \" \" \
+         (substr(c(`lhx'), 1, {LONGEST_MACRO}))\n\
+         if _rc == 1 error 1\n\
+         }}\n"
+    )
 }
 
 fn scalars(lh: &str, class: &str) -> String {

@@ -110,6 +110,8 @@ pub struct Gathered {
     pub e: Class,
     /// s().
     pub s: Class,
+    /// What of c() was gathered but the level.
+    pub c: Class,
     /// `c(level)`.
     pub level: Option<f64>,
     /// The diagonal of an e(V) that was too large as a whole.
@@ -149,6 +151,7 @@ impl Gathered {
             "r" => Some(&mut self.r),
             "e" => Some(&mut self.e),
             "s" => Some(&mut self.s),
+            "c" => Some(&mut self.c),
             _ => None,
         }
     }
@@ -177,7 +180,7 @@ impl Reading {
         let (class, words) = words.split_once(' ')?;
         let (name, words) = words.split_once(' ')?;
         match kind {
-            "n" if class == "c" => self.found.level = Number::read(words)?.value(),
+            "n" if class == "c" && name == "level" => self.found.level = Number::read(words)?.value(),
             "n" => {
                 let number = Number::read(words)?;
                 self.found.class(class)?.scalars.insert(name.to_owned(), number);
@@ -267,12 +270,13 @@ mod tests {
     fn any_value_of_a_macro_is_read_back() {
         let value = "a\nend t_1\n\"'`x' $y\n";
         let file = format!(
-            "{HEAD}\nn c level +1.7c00000000000X+006\nm r a {:>12} {value}\nn r N +1.2800000000000X+006\n\
+            "{HEAD}\nn c level +1.7c00000000000X+006\nn c processors +1.8000000000000X+001\nm c born_date            6 22 May\nm r a {:>12} {value}\nn r N +1.2800000000000X+006\n\
              x e b 1 2\ni y1\nj x 1\nj _cons\nv +1.0000000000000X+000 .\nx e V 1 1\nv\ny e W 500 500\n\nend t_1\n",
             value.len()
         );
         let found = Gathered::read(file.as_bytes(), "t_1", Encoding::default());
         assert!(found.whole);
+        assert_eq!((found.c.macros["born_date"].as_str(), found.c.scalars["processors"]), ("22 May", Number::Is(3.0)));
         assert_eq!((found.level, found.r.macros["a"].as_str()), (Some(95.0), value));
         assert_eq!(found.r.scalars["N"], Number::Is(74.0));
         assert_eq!(found.e.matrices["b"].columns, ["x 1", "_cons"]);

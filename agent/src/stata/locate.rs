@@ -13,6 +13,7 @@ mod call;
 mod enter;
 mod frame;
 mod looped;
+mod noted;
 mod place;
 mod source;
 
@@ -23,11 +24,12 @@ use super::echo::{self, Classifier, Kind, is_output};
 use super::known_errors;
 use super::lines::{Line, LineReader, Taker, decode::Encoding};
 use call::{Call, Verb};
-pub(super) use call::{Macros, opens_do_file};
+pub(super) use call::{Macros, opens_do_file, words};
 use enter::is_absolute;
 use frame::Frame;
 use looped::loops;
 pub(super) use looped::{decides, times};
+pub use noted::{NotedData, NotedFile};
 use place::Failure;
 pub use place::{FailurePlace, LogStart, Place, Whereabouts};
 
@@ -90,6 +92,8 @@ pub struct Locator<F> {
     astray: bool,
     /// Do-files that were, or may have been, entered without being identified.
     unknown: u32,
+    /// The data files that commands name, where they are wanted.
+    noted: Option<NotedData>,
 }
 
 impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
@@ -123,6 +127,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             over: false,
             astray: false,
             unknown: 0,
+            noted: None,
         };
         if let Some(path) = start.do_file {
             let name = path.to_string_lossy().into_owned();
@@ -289,7 +294,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 }
             }
             Kind::Blank => self.blank = true,
-            Kind::Rmsg | Kind::Break | Kind::More(_) => {}
+            Kind::Rmsg(_) | Kind::Break | Kind::More(_) => {}
         }
     }
 
@@ -346,6 +351,9 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 let room = frame.block.loops.len() < 8;
                 frame.block.loops.extend(loops(&line, &macros).filter(|_| room));
                 frame.block.conditional |= looped::is_condition(&line);
+                if let Some(noted) = &mut self.noted {
+                    noted.command(&line, &macros, &frame.block.loops, self.directory.as_deref());
+                }
                 match call::parse(&line) {
                     // The folder is unknown from here on: it is not known in which round of the loop a later line is.
                     Some(call) if call.verb == Verb::Cd => self.directory = None,

@@ -4,15 +4,16 @@
 //! logs: [`lines`] cuts bytes into clean lines, [`echo`] separates commands from output (both shared with all that
 //! shows logs), and on these two build
 //! [`judge`] (how did it end), [`culprit`] (which line of a loop failed), [`locate`] (in which do-file and line), [`surroundings`] (what stands around an error, and which errors ended nothing), [`progress`] (how far is it), [`view`] (which
-//! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
+//! bytes are the user's), [`saved`] (which files it left) and [`banner`] (edition, version and licence). [`wrapper`]
 //! writes the do-file that Stata is started with, [`gather`] the one that writes down results, which [`gathered`] reads,
 //! [`find`] looks for Stata on the host, and [`licence`] recognises a start that failed for the licence. [`smcl`] shows help
-//! files, and [`installs`] tells code that installs packages.
+//! files, [`installs`] tells code that installs packages, and [`trk`] reads which are installed.
 //!
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
 pub mod banner;
 mod culprit;
+mod data_use;
 pub mod find;
 pub mod gather;
 pub mod gathered;
@@ -27,6 +28,7 @@ pub mod progress;
 pub mod saved;
 pub mod smcl;
 pub mod surroundings;
+pub mod trk;
 pub mod view;
 pub mod wrapper;
 

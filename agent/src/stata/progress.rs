@@ -3,7 +3,7 @@
 //! Stata has no progress report, but typical output: blocks of dots with a count in their header (`simulate`,
 //! `bootstrap`, `_dots`), iteration lines without a total, and what people print in their loops (`12 of 50`, `[12/50]`,
 //! `24%`). Blocks nest, one estimation in another: the percent is that of the outermost block that is still open, and a
-//! new command closes all. Without a count, the text is the command that runs, with its line if the source is known.
+//! new command closes all. Where the log tells how long commands took (`set rmsg on`), so does the text. Without a count, the text is the command that runs, with its line if the source is known.
 //!
 //! A slash or a percent sign alone does not make a number progress: tables are full of them. So a loop's line counts
 //! only with a word that says so, in brackets, or once the same line came again with a larger number.
@@ -24,8 +24,13 @@ use dots::Dots;
 use loops::Loops;
 use std::path::Path;
 
+use longhaul_proto::words;
+
 /// Longest text, characters: what an MCP progress message shows.
 pub const TEXT: usize = 200;
+
+/// A command that took so long is told with its time, ms.
+const LONG: u64 = 1_000;
 
 /// Of a batch, bytes at its end of which every line is read: some dozens of lines, enough to recognise a loop's line.
 const NEAR: u64 = 8 * 1024;
@@ -79,6 +84,8 @@ struct State {
     dots: Dots,
     loops: Loops,
     text: String,
+    /// How long the last command took, ms, where the log tells it (`set rmsg on`).
+    took: Option<u64>,
 }
 
 impl ProgressReader {
@@ -133,7 +140,14 @@ impl ProgressReader {
         {
             text = format!("{position}: {text}");
         }
-        Progress { percent, text: shortened(&text), block: outer.map(|b| b.name.clone()) }
+        if let Some(took) = state.took.filter(|took| *took >= LONG && !text.is_empty()) {
+            text = format!(
+                "{} · the command before took {}",
+                shortened(&text, TEXT - 50),
+                words::duration(took as f64 / 1000.0)
+            );
+        }
+        Progress { percent, text: shortened(&text, TEXT), block: outer.map(|b| b.name.clone()) }
     }
 }
 
@@ -231,6 +245,7 @@ impl State {
                 }
             }
             Kind::Output => self.output(text),
+            Kind::Rmsg(ms) => self.took = Some(ms),
             // The dots before it count.
             Kind::Break if self.dots.is_open() => {
                 self.count(text.trim_end().trim_end_matches("--Break--"));
@@ -318,12 +333,12 @@ fn status(text: &str) -> Option<String> {
     is.then(|| words.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-fn shortened(text: &str) -> String {
+fn shortened(text: &str, most: usize) -> String {
     let line = text.replace(|c: char| c.is_control(), " ");
-    if line.chars().count() <= TEXT {
+    if line.chars().count() <= most {
         return line;
     }
-    line.chars().take(TEXT - 1).chain(['…']).collect()
+    line.chars().take(most - 1).chain(['…']).collect()
 }
 
 type Read = Box<dyn Fn(&Path) -> Option<Vec<u8>> + Send>;

@@ -1,7 +1,7 @@
-//! The graphs that a log says were saved, wherever they went.
+//! The graphs and data files that a log says were saved, wherever they went.
 //!
 //! Stata prints `(file fit.png written in PNG format)` up to release 16 and `file fit.png saved as PNG format` from 17
-//! on, `(file fit.gph saved)` for its own format, and continues after `> ` where the line is full. A name is as the
+//! on, `(file fit.gph saved)` for its own format, `file a.dta saved` for data, and continues after `> ` where the line is full. A name is as the
 //! do-file wrote it; the caller checks whether there is such a file.
 
 use std::io::{self, BufRead, Read};
@@ -12,11 +12,23 @@ const NAMES: usize = 200;
 /// Longest line that is examined, and longest name that continues over lines, bytes.
 const LINE: u64 = 4096;
 
-/// The names, in the order of the log, each once.
+/// The names of graphs, in the order of the log, each once.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn saved(mut log: impl BufRead) -> io::Result<Vec<String>> {
+pub fn saved(log: impl BufRead) -> io::Result<Vec<String>> {
+    named(log, graph)
+}
+
+/// The names of data files, likewise.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn data(log: impl BufRead) -> io::Result<Vec<String>> {
+    named(log, data_file)
+}
+
+fn named(mut log: impl BufRead, name: fn(&str) -> Option<&str>) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = vec![];
     // The start of a message that may continue in the next line.
     let mut begun: Option<String> = None;
@@ -45,8 +57,16 @@ pub fn saved(mut log: impl BufRead) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The name in a whole message.
-fn name(text: &str) -> Option<&str> {
+/// The name of a data file in a whole message. Other words mean a graph, or a file without an ending: a temporary one.
+fn data_file(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).unwrap_or(text).strip_prefix("file ")?;
+    let name = inner.strip_suffix(" saved as .dta format").or_else(|| inner.strip_suffix(" saved"))?;
+    let ending = name.rsplit('/').next()?.rsplit_once('.')?.1.to_ascii_lowercase();
+    matches!(ending.as_str(), "dta" | "csv" | "tsv" | "txt" | "raw" | "xls" | "xlsx" | "dbf" | "xpt").then_some(name)
+}
+
+/// The name of a graph in a whole message.
+fn graph(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).unwrap_or(text).strip_prefix("file ")?;
     let format = |tail: &str| {
         tail.strip_suffix(" format").is_some_and(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_alphanumeric()))
@@ -90,6 +110,17 @@ mod tests {
         ] {
             check(other, &[]);
         }
+    }
+
+    #[test]
+    fn data_files_are_read_from_messages() {
+        let check = |log: &str, want: &[&str]| assert_eq!(data(log.as_bytes()).unwrap(), want, "{log}");
+        check(
+            "file auto.dta saved as .dta format\n(file b.dta saved)\nfile /d/x.csv saved\n",
+            &["auto.dta", "b.dta", "/d/x.csv"],
+        );
+        check("file /a/very/long/na\n> me.dta saved\n", &["/a/very/long/name.dta"]);
+        check("file /tmp/St00001.000001 saved\nfile fit.gph saved\nfile x.png saved as PNG format\n", &[]);
     }
 
     #[test]

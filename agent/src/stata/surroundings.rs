@@ -196,7 +196,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Surroundings<F> {
                 self.locator.line(line);
                 self.unwinds(line);
             }
-            Kind::Break | Kind::Rmsg => {
+            Kind::Break | Kind::Rmsg(_) => {
                 self.locator.line(line);
                 self.unwinds(line);
             }

@@ -261,7 +261,7 @@ impl ViewFinder {
                     trailer.failed = true;
                 }
             }
-            Kind::Command("") | Kind::Rmsg => {}
+            Kind::Command("") | Kind::Rmsg(_) => {}
             // At the end of a line of dots the user's command was interrupted, not the wrapper.
             Kind::Break if line.text.trim_end() == BREAK => {}
             _ => self.trailer = None,

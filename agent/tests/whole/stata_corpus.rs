@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_stands_around_the_errors_of_real_logs", what_stands_around_the_errors_of_real_logs),
     ("a_log_cut_short_is_never_a_success_by_its_end_alone", a_log_cut_short_is_never_a_success_by_its_end_alone),
     ("every_log_is_read_by_every_reader", every_log_is_read_by_every_reader),
+    ("percents_rise_and_end_at_100_where_totals_are_known", percents_rise_and_end_at_100_where_totals_are_known),
 ];
 
 /// The corpus folder; none (with a message) if it is not there and not required.
@@ -257,4 +258,72 @@ fn every_log_is_read_by_every_reader() {
             assert!(progress.text.chars().count() <= 200 && !progress.text.contains('\n'), "{file}");
         }
     }
+}
+
+/// Blocks that did not come to their end, by file: their logs stop or fail within them.
+const CUT: [(&str, &str); 1] = [
+    // The user pressed Break.
+    ("102_ethnicity-covid-resear_08c_eth_an_mi_eth5.log", "Imputations"),
+];
+
+/// What a log shows line by line as it grew.
+#[derive(Default)]
+struct Shown {
+    /// Blocks with a total.
+    blocks: u32,
+    /// Lines at which there was no percent.
+    without: u32,
+    /// Blocks that were left before they were whole, with the last percent.
+    left: Vec<(String, f64)>,
+}
+
+impl Shown {
+    fn of(file: &str, log: &[u8]) -> Self {
+        let (mut shown, mut reader) = (Self::default(), ProgressReader::new());
+        // The block that is open, and its percent.
+        let mut open: Option<(String, f64)> = None;
+        for (line, at) in log.split_inclusive(|&b| b == b'\n').zip(1..) {
+            reader.push(line);
+            let now = reader.current();
+            match (now.percent.zip(now.block), &mut open) {
+                (Some((percent, block)), Some((known, last))) if *known == block && percent >= *last => *last = percent,
+                (Some((percent, block)), _) => {
+                    shown.close(open.take());
+                    open = Some((block, percent));
+                }
+                (None, _) => {
+                    assert_eq!(now.percent, None, "{file}:{at}: a percent of no block");
+                    shown.close(open.take());
+                    shown.without += 1;
+                }
+            }
+        }
+        shown.close(open.take());
+        shown
+    }
+
+    /// A block whose percent fell is one that was left.
+    fn close(&mut self, open: Option<(String, f64)>) {
+        self.blocks += u32::from(open.is_some());
+        self.left.extend(open.filter(|(_, percent)| *percent < 100.0));
+    }
+}
+
+/// Each log, line by line: within a block the percent never falls, a block that is left was whole, and where no total is known
+/// there is no percent.
+fn percents_rise_and_end_at_100_where_totals_are_known() {
+    // The control: both are found.
+    let broken = b"rep 3 of 10\nrep 2 of 10\nrep 4 of 10\n. next\n";
+    assert_eq!(Shown::of("", broken).left.iter().map(|(_, last)| *last).collect::<Vec<_>>(), [30.0, 40.0]);
+    let Some(folder) = corpus() else { return };
+    let (mut all, mut wrong) = (Shown::default(), vec![]);
+    for (file, _, bytes) in logs(&folder) {
+        let shown = Shown::of(&file, &bytes);
+        (all.blocks, all.without) = (all.blocks + shown.blocks, all.without + shown.without);
+        let left = shown.left.into_iter().filter(|(block, _)| !CUT.contains(&(&*file, &**block)));
+        wrong.extend(left.map(|(block, percent)| format!("{file}: `{block}` was left at {percent:.1} %")));
+    }
+    println!("{} blocks with a total, {} lines without one", all.blocks, all.without);
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(all.blocks >= 10 && all.without > 10_000);
 }

@@ -148,6 +148,9 @@ pub(crate) struct EngineArgs {
     /// Most cores that one run may use, by Stata/MP's `set processors` [default: as many as the licence allows].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) max_cores: Option<u32>,
+    /// Do not read the data files that runs name for their digests.
+    #[arg(long)]
+    pub(crate) no_data_digests: bool,
 }
 
 impl Up {
@@ -201,5 +204,6 @@ impl EngineArgs {
         settings.ado_path = (!self.ado_path.is_empty()).then(|| self.ado_path.clone());
         settings.results = self.no_results.then_some(false);
         settings.max_cores = self.max_cores;
+        settings.data_digests = self.no_data_digests.then_some(false);
     }
 }

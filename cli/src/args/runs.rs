@@ -171,6 +171,9 @@ pub(crate) struct Show {
     /// The run.
     #[arg(value_parser = run_name)]
     pub(crate) run: String,
+    /// Show with what it was made: Stata, seeds, data files and installed packages, with digests.
+    #[arg(long)]
+    pub(crate) record: bool,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

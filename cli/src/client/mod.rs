@@ -8,6 +8,7 @@ mod error;
 mod help;
 mod hosts;
 mod reading;
+mod record;
 mod upload;
 
 use std::time::Duration;

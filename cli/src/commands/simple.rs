@@ -121,6 +121,18 @@ pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<
 /// With what to do.
 pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
     let gateway = GatewayHandle::open(context, Need::default()).await?;
+    if args.record {
+        let done = gateway.client.record(&args.run).await;
+        gateway.close().await;
+        let record = done?;
+        let mut out = Out::default();
+        if args.ask.json {
+            out.json(&record)?;
+        } else {
+            out.text(&output::made_with(&record))?;
+        }
+        return Ok(0);
+    }
     let done = gateway.client.get_at(&args.run).await;
     let more = match &done {
         Ok((run, now)) if !args.ask.json => about(&gateway, run, *now).await,
@@ -140,8 +152,9 @@ pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> 
 /// What is known besides the run's own object; a gateway of an earlier version may not know it.
 async fn about(gateway: &GatewayHandle, run: &RunView, now: Option<Timestamp>) -> About {
     let id = run.run_id.to_string();
-    let (history, do_files) = tokio::join!(gateway.client.history(&id), gateway.client.do_files(&id));
-    About { history: history.ok(), do_files: do_files.ok(), now }
+    let client = &gateway.client;
+    let (history, do_files, made_with) = tokio::join!(client.history(&id), client.do_files(&id), client.record(&id));
+    About { history: history.ok(), do_files: do_files.ok(), made_with: made_with.ok(), now }
 }
 
 /// `runs adopt`.

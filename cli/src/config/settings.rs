@@ -112,6 +112,8 @@ settings! {
     gather_timeout: Time,
     /// Most cores that one run may use, by `set processors` of Stata/MP; default as many as the licence allows.
     max_cores: u32,
+    /// Read the data files that a run's log names, after its end, for their digests; default true.
+    data_digests: bool,
     /// No run starts with less free space than this in the spool, and a gateway takes no upload that leaves less.
     min_free: Bytes,
     /// Likewise, percent of the file system.

@@ -54,6 +54,7 @@ fn defaults() -> Settings {
         serve_all: Some(false),
         start_timeout: time(std::time::Duration::from_secs(120)),
         results: Some(true),
+        data_digests: Some(true),
         gather_timeout: time(std::time::Duration::from_secs(30)),
         min_free: bytes(min_free.bytes),
         min_free_percent: Some(u32::from(min_free.percent)),

@@ -8,6 +8,7 @@
 //! `longhaul run x.do > out.txt` keeps exactly what Stata printed.
 
 pub(crate) mod colour;
+mod made_with;
 mod own_files;
 mod record;
 mod row;
@@ -28,6 +29,7 @@ use serde::Serialize;
 
 pub(crate) use longhaul_proto::words::{bytes, duration};
 
+pub(crate) use made_with::whole as made_with;
 pub(crate) use own_files::OwnFiles;
 pub(crate) use record::{About, record};
 pub(crate) use runs::RunsTable;

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use longhaul_proto::{
-    api::{AttemptView, ProcessView, Retry, RunDoFiles, RunHistory, RunView},
+    api::{AttemptView, ProcessView, Retry, RunDoFiles, RunHistory, RunRecord, RunView},
     files,
     state::RunState,
 };
 
-use super::{When, bytes, duration, status_text, verdict};
+use super::{When, bytes, duration, made_with, status_text, verdict};
 
 /// What is known of a run besides its own object.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct About {
     pub(crate) history: Option<RunHistory>,
     /// The do-files that it entered.
     pub(crate) do_files: Option<RunDoFiles>,
+    /// With what it was made.
+    pub(crate) made_with: Option<RunRecord>,
     /// The gateway's time.
     pub(crate) now: Option<Timestamp>,
 }
@@ -69,7 +71,8 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
             .map(|request| format!("asked for by {} at {}", request.by, when.whole(&request.at))),
     );
     line("ended by", run.ended_by.clone());
-    line("process", run.process.and_then(process));
+    line("process", run.process.and_then(|of| process(of, run.duration)));
+    line("hint", run.process.zip(run.duration).and_then(|(of, took)| of.hint(took)));
     let whole = if run.state.is_end() && !run.output_complete { ", not whole" } else { "" };
     line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));
     line("console", (run.console_bytes > 0).then(|| bytes(run.console_bytes)));
@@ -78,8 +81,11 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
         let kept = if file.kept { "kept" } else { "not kept" };
         line("do-file", Some(format!("{} ({}, {kept})", file.path, bytes(file.bytes))));
     }
-    line("files", removed(run));
     let folder = run.working_dir.as_deref().unwrap_or_default();
+    for (name, value) in about.made_with.iter().flat_map(|record| made_with::short(record, folder)) {
+        line(name, Some(value));
+    }
+    line("files", removed(run));
     for artifact in run.artifacts.iter().filter(|_| run.files_removed.is_none()) {
         line("file", Some(format!("{} ({})", files::within(&artifact.path, folder), bytes(artifact.bytes))));
     }
@@ -134,14 +140,17 @@ fn cores(run: &RunView) -> Option<String> {
 }
 
 /// How Stata's process ended, and what it took.
-fn process(process: ProcessView) -> Option<String> {
+fn process(process: ProcessView, took: Option<f64>) -> Option<String> {
     let end = match (process.signal, process.exit_code) {
         (Some(signal), _) => Some(format!("ended by signal {signal}")),
         (None, code) => code.map(|code| format!("exit status {code}")),
     };
     let memory = process.max_rss_bytes.map(|most| format!("{} of memory at most", bytes(most)));
     let processor = process.cpu.map(|cpu| format!("{} of processor time", duration(cpu)));
-    let all: Vec<String> = end.into_iter().chain(memory).chain(processor).collect();
+    let used = took.and_then(|took| process.cores_used(took)).zip(process.cores);
+    let cores = used.map(|(used, cores)| format!("{used:.1} of {cores} cores on average"));
+    let written = process.written_bytes.filter(|n| *n > 0).map(|n| format!("{} written to disk", bytes(n)));
+    let all: Vec<String> = end.into_iter().chain(memory).chain(processor).chain(cores).chain(written).collect();
     (!all.is_empty()).then(|| all.join(", "))
 }
 
@@ -162,8 +171,13 @@ mod tests {
         run.artifacts = vec![ArtifactView { path: "/w/work/a.csv".into(), bytes: 2048 }];
         run.client = Some("claude-code 2.1.330".into());
         run.ended_by = Some("ana".into());
-        run.process =
-            Some(ProcessView { exit_code: None, signal: Some(15), max_rss_bytes: Some(70 << 20), cpu: Some(1.25) });
+        run.process = Some(ProcessView {
+            signal: Some(15),
+            max_rss_bytes: Some(70 << 20),
+            cpu: Some(1.25),
+            written_bytes: Some(3 << 20),
+            ..ProcessView::default()
+        });
         run.profile_ran = true;
         (run.cores, run.processors) = (Some(8), Some(4));
         (run.name, run.user_note) = (Some("nightly".into()), Some("new weights".into()));
@@ -175,7 +189,7 @@ mod tests {
             "cores         4 at most (`set processors`); 8 asked for",
             "user note     new weights",
             "recorded      2026-11-22 15:00:00 UTC",
-            "process       ended by signal 15, 70.0 MiB of memory at most, 1.2 s of processor time",
+            "process       ended by signal 15, 70.0 MiB of memory at most, 1.2 s of processor time, 3.0 MiB written to disk",
             "profile       the profile.do of the folder was executed first",
             "run           019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
             "host          stata1",

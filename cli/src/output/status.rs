@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{api::RunView, state::RunState, visible};
+use longhaul_proto::{api::RunView, state::RunState, visible, words};
 
 use super::{duration, row::Row, terminal::LineEnd};
 
@@ -144,6 +144,12 @@ impl Lines {
     }
 }
 
+/// How long it probably still takes, in words.
+fn time_left(last_time: f64, elapsed: f64) -> Option<String> {
+    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+    words::time_left(time(last_time)?, time(elapsed)?)
+}
+
 /// The present state of a run, in one line. `elapsed` (seconds) adds what changes all the time.
 pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
     let mut line = match run.state {
@@ -190,6 +196,11 @@ pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
         if let Some(percent) = progress.and_then(|p| p.percent) {
             line.push_str(&format!(" · {percent:.0} %"));
         }
+        let learnt = run.expected.as_ref().filter(|_| run.state == RunState::Running);
+        let left = learnt.and_then(|expected| time_left(expected.duration, elapsed));
+        if let Some(left) = left {
+            line.push_str(&format!(" · {left}"));
+        }
         if let Some(text) = progress.map(|p| p.text.trim()).filter(|t| !t.is_empty() && elapsed >= 0.0) {
             line.push_str(&format!(" · {text}"));
         }
@@ -207,7 +218,7 @@ pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_proto::api::{ActivityView, ContactView, ProgressView};
+    use longhaul_proto::api::{ActivityView, ContactView, ExpectedView, ProgressView};
 
     use super::*;
     use crate::output::verdict::tests::run;
@@ -224,6 +235,14 @@ mod tests {
         check(
             |r| r.progress = Some(ProgressView { percent: Some(41.6), text: "Iteration 12".into() }),
             "running 4 min 10 s on stata1 · 42 % · Iteration 12",
+            "running on stata1",
+        );
+        check(
+            |r| {
+                let run_id = r.run_id;
+                r.expected = Some(ExpectedView { duration: 662.0, run_id, same_host: true });
+            },
+            "running 4 min 10 s on stata1 · about 7 min left, as last time",
             "running on stata1",
         );
         check(

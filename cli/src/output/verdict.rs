@@ -43,6 +43,8 @@ pub(crate) fn verdict(run: &RunView) -> String {
     if let Some(note) = run.note.as_deref().filter(|n| !n.trim().is_empty()) {
         lines.push(format!("  note: {note}"));
     }
+    let hint = run.process.zip(run.duration).and_then(|(process, took)| process.hint(took));
+    lines.extend(hint.filter(|_| run.state.is_end()).map(|hint| format!("  hint: {hint}")));
     lines.extend(files::words(&files::Files::of(run)).filter(|_| run.state.is_end()).map(|files| format!("  {files}")));
     lines.extend(elsewhere(run).then(|| format!("  to fetch them: longhaul get {}", run.run_id.short())));
     if !run.leftovers.is_empty() {

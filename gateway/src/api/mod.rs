@@ -18,6 +18,7 @@ mod hosts;
 mod operator;
 mod output;
 mod ranges;
+mod record;
 mod results;
 mod runs;
 mod strict;
@@ -54,6 +55,7 @@ pub fn router(frontend: Frontend) -> Router {
         .route("/api/v1/runs/{run}/files", get(files::list))
         .route("/api/v1/runs/{run}/files/{*name}", get(files::get))
         .route("/api/v1/runs/{run}/results", get(results::get))
+        .route("/api/v1/runs/{run}/record", get(record::get))
         .route("/api/v1/blobs", post(blobs::begin).options(blobs::abilities))
         .route(
             "/api/v1/blobs/{sha256}",

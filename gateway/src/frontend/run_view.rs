@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use longhaul_proto::api::{ActivityView, CancelRequested, ContactView, ProgressView, RunList, RunView, Submitted};
+use longhaul_proto::api::{
+    ActivityView, CancelRequested, ContactView, ExpectedView, ProgressView, RunList, RunView, Submitted,
+};
 
 use crate::{
-    model::{Activity, CancelRequest, Contact, Progress, RunSnapshot, UnixMs},
+    model::{Activity, CancelRequest, Contact, Expected, Progress, RunSnapshot, UnixMs},
     runs::{Accepted, RunPage},
 };
 
@@ -39,6 +41,7 @@ pub fn run_view(run: &RunSnapshot) -> RunView {
         queued_behind: run.queued_behind.clone(),
         runs_again: run.runs_again,
         progress: run.progress.as_ref().map(progress),
+        expected: run.expected.as_ref().map(expected),
         cancel_requested: run.cancel.as_ref().map(cancel),
         command: run.command.clone(),
         location: run.location.clone(),
@@ -105,6 +108,10 @@ pub(crate) fn note(run: &RunSnapshot) -> Option<String> {
 /// Seconds of a time that is known in whole milliseconds.
 pub(crate) fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
+}
+
+fn expected(expected: &Expected) -> ExpectedView {
+    ExpectedView { duration: seconds(expected.duration), run_id: expected.run, same_host: expected.same_host }
 }
 
 fn progress(progress: &Progress) -> ProgressView {
@@ -190,6 +197,11 @@ pub(crate) mod tests {
             no_end_since: time(view.no_end_since),
             runs_again: view.runs_again,
             progress: view.progress.map(|progress| Progress { percent: progress.percent, text: progress.text }),
+            expected: view.expected.map(|expected| Expected {
+                duration: Duration::from_secs_f64(expected.duration),
+                run: expected.run_id,
+                same_host: expected.same_host,
+            }),
             activity: view.activity.map(activity),
             contact: view.contact.map(contact),
             silent_for: lasting(view.agent_silent_for),

@@ -54,7 +54,7 @@ pub use do_files::{DoFile, DoFileStore, DoFiles, KeptResults};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
 pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};
-pub use run_files::{RunFile, RunFileStore, RunFiles};
+pub use run_files::{KeptMadeWith, RunFile, RunFileStore, RunFiles};
 pub use runs::{
     AttemptChange, AttemptEnd, AttemptRow, ListQuery, Read, RunFilter, RunStore, Transition, TransitionRow,
 };

@@ -4,10 +4,10 @@
 //! record, they count for no bounds of a person's uploads, and no digest that an agent only names lets anyone read what
 //! another principal has.
 
-use longhaul_proto::{digest::ContentDigest, ids::RunId};
+use longhaul_proto::{api::MadeWith, digest::ContentDigest, ids::RunId};
 use serde::{Deserialize, Serialize};
 
-use super::Answer;
+use super::{Answer, KeptResults};
 
 /// The files of runs.
 pub trait RunFileStore: Send + Sync + 'static {
@@ -34,6 +34,19 @@ pub struct RunFiles {
     pub shared_with: Vec<String>,
     /// The agent was asked, and its run's own folder has nothing that is not here.
     pub own_are_here: bool,
+    /// With what it was made; `None` = its agent did not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<KeptMadeWith>,
+}
+
+/// With what a run was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeptMadeWith {
+    /// Stata, seeds and data files; `None` = what the agent told cannot be read.
+    pub facts: Option<MadeWith>,
+    /// The list of packages, a blob.
+    pub packages: KeptResults,
 }
 
 /// A file that a run created or changed.
@@ -68,9 +81,10 @@ impl RunFile {
 }
 
 impl RunFiles {
-    /// The digests of those that are kept, each once, in order.
+    /// The digests of those that are kept, and of the list of packages, each once, in order.
     pub fn held(&self) -> Vec<ContentDigest> {
-        let mut all: Vec<_> = self.files.iter().filter_map(RunFile::held).collect();
+        let packages = self.made_with.iter().filter_map(|made_with| made_with.packages.kept());
+        let mut all: Vec<_> = self.files.iter().filter_map(RunFile::held).chain(packages).collect();
         all.sort_unstable();
         all.dedup();
         all

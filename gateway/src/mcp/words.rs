@@ -75,7 +75,7 @@ enum Middle {
 
 /// What is wrong between the gateway and its agent first, then why it waits, then its quiet and its progress, or the
 /// last line of its log.
-fn middle(view: &RunSnapshot, last_line: Option<&str>) -> Option<Middle> {
+fn middle(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64) -> Option<Middle> {
     let waiting = || view.waiting.as_ref().map(|wait| wait.words().into_owned());
     if let Some(contact) = &view.contact {
         return Some(Middle::Reason(match view.state {
@@ -95,11 +95,11 @@ fn middle(view: &RunSnapshot, last_line: Option<&str>) -> Option<Middle> {
     let line = || last_line.map(str::to_owned);
     match view.state {
         RunState::Queued | RunState::Starting => waiting().map(Middle::Reason),
-        _ => match (quiet(view), progress().or_else(line)) {
-            (Some(quiet), Some(said)) => Some(format!("{quiet} · {said}")),
-            (quiet, said) => quiet.or(said),
+        _ => {
+            let parts = [view.time_left(now_ms), quiet(view), progress().or_else(line)];
+            let said: Vec<String> = parts.into_iter().flatten().collect();
+            (!said.is_empty()).then(|| Middle::Doing(said.join(" · ")))
         }
-        .map(Middle::Doing),
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn whole(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64) ->
 fn line(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64, reason: usize) -> String {
     let head = format!("{} · {}", head(view, now_ms), named(view));
     let tail = view.run.short();
-    let (middle, max) = match middle(view, last_line) {
+    let (middle, max) = match middle(view, last_line, now_ms) {
         Some(Middle::Reason(text)) => (plain(&text), reason),
         Some(Middle::Doing(text)) => (plain(&text), MAX_MESSAGE),
         None => (String::new(), MAX_MESSAGE),

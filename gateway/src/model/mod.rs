@@ -32,7 +32,7 @@ pub use placement::Placement;
 pub use principal::{Identity, Scope, UnknownScope};
 pub use queue_reason::QueueReason;
 pub use record::{CancelIntent, Detail, End, QueueRecord, Record};
-pub use snapshot::{Activity, CancelRequest, Progress, RunSnapshot};
+pub use snapshot::{Activity, CancelRequest, Expected, Progress, RunSnapshot};
 pub use stream::Stream;
 pub use time::UnixMs;
 pub use wait::Wait;

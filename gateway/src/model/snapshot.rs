@@ -6,6 +6,7 @@ use longhaul_proto::{
     api::{ArtifactView, FilesRemoved, LocationView, ProcessView, Retry, RunError, ViewRange},
     ids::RunId,
     state::{Cause, RunState},
+    words,
 };
 
 use super::{Attempt, Contact, Principal, Remark, UnixMs, Wait};
@@ -86,6 +87,8 @@ pub struct RunSnapshot {
     pub runs_again: bool,
     /// Latest progress.
     pub progress: Option<Progress>,
+    /// How long it will probably take.
+    pub expected: Option<Expected>,
     /// What its processes do while its log does not grow.
     pub activity: Option<Activity>,
     /// What keeps its agent from being called.
@@ -152,6 +155,17 @@ pub struct Progress {
     pub text: String,
 }
 
+/// How long a run will probably take, as an earlier run of the same code did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// How long that one took.
+    pub duration: Duration,
+    /// Which one it was.
+    pub run: RunId,
+    /// It ran on the same host.
+    pub same_host: bool,
+}
+
 /// What a run's processes do while its log does not grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Activity {
@@ -186,6 +200,12 @@ impl RunSnapshot {
     /// Whether only a person can move it on.
     pub fn has_no_end(&self) -> bool {
         !self.state.is_end() && self.no_end_since.is_some()
+    }
+
+    /// How long it probably still takes, in words.
+    pub fn time_left(&self, now_ms: i64) -> Option<String> {
+        let since = self.since().filter(|_| self.state == RunState::Running)?;
+        words::time_left(self.expected?.duration, since.ago(now_ms))
     }
 
     /// The runs of its own principal that hold the seats for which it waits in the queue.

@@ -231,6 +231,7 @@ impl RunTask {
             // The rest of the output takes long: a gateway that starts before its end must not hold a seat for it.
             self.free_recorded_lease().await?;
         }
+        self.learn().await;
         let silent = self.silent_for();
         let contact = self.inner.fleet.contact(self.record.agent_id());
         let shown = |c: &Option<Contact>| c.as_ref().map(|c| (c.state, c.lasts.as_secs()));

@@ -98,6 +98,8 @@ pub(crate) struct RunTask {
     pub(super) cancelled: Option<CancelMode>,
     /// A cancel has failed and is retried at the next tick.
     pub(super) cancel_resting: bool,
+    /// It was looked up how long an equal run took.
+    pub(super) looked_back: bool,
 }
 
 /// What woke [`RunTask::during`].
@@ -148,6 +150,7 @@ impl RunTask {
             cancelling: None,
             cancelled: None,
             cancel_resting: false,
+            looked_back: false,
         }
     }
 

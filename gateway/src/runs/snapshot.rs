@@ -10,7 +10,7 @@ use longhaul_proto::{
 };
 
 use crate::model::{
-    Activity, CancelRequest, Contact, Execution, OutputLengths, Progress, Record, RunSnapshot, UnixMs, Wait,
+    Activity, CancelRequest, Contact, Execution, Expected, OutputLengths, Progress, Record, RunSnapshot, UnixMs, Wait,
 };
 
 /// What is not worth a row in the ledger.
@@ -38,6 +38,8 @@ pub(crate) struct Live {
     pub(crate) contact: Option<Contact>,
     /// What its processes do while its log does not grow.
     pub(crate) activity: Option<Activity>,
+    /// How long it will probably take.
+    pub(crate) expected: Option<Expected>,
 }
 
 impl Live {
@@ -101,6 +103,7 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         no_end_since: live.no_end_since.filter(|_| !ended),
         runs_again: record.state == RunState::Lost && live.runs_again,
         progress: live.progress.clone().filter(|_| !ended),
+        expected: live.expected.filter(|_| record.state == RunState::Running),
         activity: live.activity.filter(|_| record.state == RunState::Running),
         contact: live.contact.clone().filter(|_| !ended),
         silent_for: live.silent_for.filter(|_| !ended),

@@ -10,6 +10,8 @@ mod files;
 mod help;
 mod history;
 mod host;
+mod process;
+mod provenance;
 mod results;
 mod run;
 mod runs;
@@ -27,9 +29,11 @@ pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
     LicenceView, PoolView, QueueView,
 };
+pub use process::ProcessView;
+pub use provenance::{DataFileView, MadeWith, PackageFileView, PackageView, Packages, RunRecord, StataFacts};
 pub use results::{Coefficient, LeftOut, Matrix, Results, RunResults, Statistic, StoredResults};
 pub use run::{
-    ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProcessView, ProgressView,
+    ActivityView, ArtifactView, CancelRequested, ContactView, ExpectedView, FilesRemoved, LocationView, ProgressView,
     RunView, ViewRange,
 };
 pub use runs::{AdoptBody, Adopted, CancelBody, CancelMode, OutputEvent, RerunBody, RunList};

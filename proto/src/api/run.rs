@@ -1,14 +1,11 @@
 //! One run.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Retry, RunError};
+use super::{ProcessView, Retry, RunError};
 use crate::{
     ids::RunId,
     state::{Cause, RunState},
-    wire,
 };
 
 /// Everything about a run that its owner may see.
@@ -83,6 +80,9 @@ pub struct RunView {
     /// Latest progress; only while running.
     #[serde(default)]
     pub progress: Option<ProgressView>,
+    /// How long it will probably take, learnt from an earlier run; only while running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<ExpectedView>,
     /// The request to end it, if there is one.
     #[serde(default)]
     pub cancel_requested: Option<CancelRequested>,
@@ -191,6 +191,18 @@ pub struct ProgressView {
     pub text: String,
 }
 
+/// How long a run will probably take: as long as the latest successful run of the same principal took that had the same code and
+/// arguments, on the same host if there was one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedView {
+    /// How long that one took, seconds.
+    pub duration: f64,
+    /// The run that took so long.
+    pub run_id: RunId,
+    /// Whether it ran on the same host.
+    pub same_host: bool,
+}
+
 /// What a run's processes do while its log does not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActivityView {
@@ -222,34 +234,6 @@ pub struct CancelRequested {
     /// Its agent has accepted it.
     #[serde(default, rename = "told")]
     pub delivered: bool,
-}
-
-/// How Stata's process ended, and what it took. What is not known is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ProcessView {
-    /// Its exit status; batch Stata exits with 0 also after an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    /// The signal that ended it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub signal: Option<i32>,
-    /// The most memory that it had at once, bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_rss_bytes: Option<u64>,
-    /// Processor time that it and its children took, seconds; absent also where it is less than the kernel counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<f64>,
-}
-
-impl ProcessView {
-    /// What an agent recorded of the process; `None` = nothing.
-    pub fn of(outcome: &wire::Outcome) -> Option<Self> {
-        let max_rss_bytes = (outcome.max_rss_bytes > 0).then_some(outcome.max_rss_bytes);
-        let cpu = (outcome.cpu_ms > 0).then(|| Duration::from_millis(outcome.cpu_ms).as_secs_f64());
-        let process = Self { exit_code: outcome.exit_code, signal: outcome.signal, max_rss_bytes, cpu };
-        (process != Self::default()).then_some(process)
-    }
 }
 
 /// Where in the code it failed.

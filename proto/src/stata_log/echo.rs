@@ -26,8 +26,8 @@ pub enum Kind<'a> {
     Code(i64),
     /// `--Break--`, also at the end of a line of dots.
     Break,
-    /// The time line of `set rmsg on`.
-    Rmsg,
+    /// The time line of `set rmsg on`: how long the command before it took, ms.
+    Rmsg(u64),
     /// Nothing, or blanks.
     Blank,
     /// Anything else.
@@ -111,8 +111,8 @@ impl Classifier {
         if trimmed.ends_with("--Break--") {
             return Kind::Break;
         }
-        if trimmed.starts_with("r; t=") {
-            return Kind::Rmsg;
+        if let Some(ms) = rmsg(trimmed) {
+            return Kind::Rmsg(ms);
         }
         code(trimmed).map_or(Kind::Output, Kind::Code)
     }
@@ -209,6 +209,13 @@ pub fn code(line: &str) -> Option<i64> {
     digits.parse().ok()
 }
 
+/// The time of `r; t=0.05 12:01:22`, milliseconds.
+fn rmsg(line: &str) -> Option<u64> {
+    let time = line.strip_prefix("r; t=")?.split_whitespace().next()?.replace(',', "");
+    let time: f64 = time.parse().ok()?;
+    u64::try_from(std::time::Duration::try_from_secs_f64(time).ok()?.as_millis()).ok()
+}
+
 /// How a line changes the depth of blocks: one opens at the end of a line, and closes at the beginning of one. Braces in
 /// between belong to texts and names.
 fn net_braces(text: &str) -> i64 {
@@ -244,7 +251,7 @@ mod tests {
                 Kind::End => 'E',
                 Kind::Code(_) => 'r',
                 Kind::Break => 'B',
-                Kind::Rmsg => 't',
+                Kind::Rmsg(_) => 't',
                 Kind::Blank => '_',
                 Kind::Output => 'o',
             })

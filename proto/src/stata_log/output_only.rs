@@ -44,7 +44,7 @@ impl OutputOnly {
             }
             Kind::Body(_) => !self.block && !faults::bug("list_rows_are_echo"),
             Kind::Blank => std::mem::take(&mut self.after_text),
-            Kind::End | Kind::Code(_) | Kind::Break | Kind::Rmsg | Kind::Output => true,
+            Kind::End | Kind::Code(_) | Kind::Break | Kind::Rmsg(_) | Kind::Output => true,
         };
         if shows {
             self.after_text = !line.trim().is_empty();

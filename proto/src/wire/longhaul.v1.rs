@@ -265,6 +265,15 @@ pub struct Outcome {
     /// absent = a success, or an earlier version
     #[prost(message, optional, tag = "22")]
     pub diagnosis: ::core::option::Option<Diagnosis>,
+    /// what they wrote to disks; absent = not known
+    #[prost(uint64, optional, tag = "25")]
+    pub written_bytes: ::core::option::Option<u64>,
+    /// of its host; 0 = not known
+    #[prost(uint32, tag = "23")]
+    pub cores: u32,
+    /// of its host; 0 = not known
+    #[prost(uint64, tag = "24")]
+    pub memory_bytes: u64,
 }
 /// The user's part of the log: without Stata's banner and the wrapper's own echo; the whole message is absent until that
 /// part has started. Offsets of the raw log; they never decrease.
@@ -1121,6 +1130,24 @@ pub struct FilesPart {
     /// runs of this agent that ran in the same folder meanwhile: the files may be theirs
     #[prost(string, repeated, tag = "4")]
     pub shared_with: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The next four are in the last part; without them the agent is of an earlier version.
+    ///
+    /// Stata, seeds and data files of the run, as JSON: `MadeWith` of proto/src/api/provenance.rs,
+    #[prost(bytes = "vec", tag = "5")]
+    pub made_with: ::prost::alloc::vec::Vec<u8>,
+    /// 1 MiB at most
+    ///
+    /// hex digest of the packages that are installed for the host's user, as JSON: `Packages`
+    #[prost(string, tag = "6")]
+    pub packages_sha256: ::prost::alloc::string::String,
+    /// there; DoFile sends it. Empty = there is none
+    ///
+    /// its length
+    #[prost(uint64, tag = "7")]
+    pub packages_bytes: u64,
+    /// why there is none, in words
+    #[prost(string, tag = "8")]
+    pub packages_missing: ::prost::alloc::string::String,
 }
 /// A file that a run created or changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1883,7 +1910,8 @@ pub mod agent_client {
         }
         /// The files that an attempt left, with the digests that they have now. Asked of agents that list them
         /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes after
-        /// each 16 MiB that are read, so that a slow disk is told from an agent that is gone.
+        /// each 16 MiB that are read, so that a slow disk is told from an agent that is gone. The last one says with what the run
+        /// was made.
         pub async fn files(
             &mut self,
             request: impl tonic::IntoRequest<super::FilesRequest>,
@@ -2069,7 +2097,8 @@ pub mod agent_server {
             + 'static;
         /// The files that an attempt left, with the digests that they have now. Asked of agents that list them
         /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes after
-        /// each 16 MiB that are read, so that a slow disk is told from an agent that is gone.
+        /// each 16 MiB that are read, so that a slow disk is told from an agent that is gone. The last one says with what the run
+        /// was made.
         async fn files(
             &self,
             request: tonic::Request<super::FilesRequest>,

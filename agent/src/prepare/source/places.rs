@@ -72,10 +72,27 @@ impl Places {
     }
 
     /// Whether a path, its symbolic links followed, lies under a root and in no hidden folder.
-    pub(super) fn is_inside(&self, real: &Path) -> bool {
+    pub(crate) fn is_inside(&self, real: &Path) -> bool {
         let below = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(folder));
         let hidden = self.hidden.iter().any(below) && !faults::bug("data_folder_in_roots");
         self.roots.iter().any(below) && !hidden
+    }
+
+    /// The real path of a file that a run's code named: below a root, or in the run's `own` folder.
+    ///
+    /// # Errors
+    /// Why it may not be read, in words.
+    pub(crate) fn named_by_code(&self, path: &Path, own: &Path) -> Result<PathBuf, String> {
+        let allowed =
+            |real: &Path| real.starts_with(own) || self.is_inside(real) || faults::bug("data_outside_is_read");
+        match fs::canonicalize(path) {
+            Ok(real) if allowed(&real) => Ok(real),
+            Err(error) if path.starts_with(own) || self.would_be_inside(path) => Err(match error.kind() {
+                std::io::ErrorKind::NotFound => "it was not there after the run".to_owned(),
+                _ => format!("it cannot be read: {error}"),
+            }),
+            _ => Err("it lies outside the agent's folders and was not read".to_owned()),
+        }
     }
 
     /// The root, its symbolic links followed, below which such a path lies.

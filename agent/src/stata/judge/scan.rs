@@ -122,7 +122,7 @@ impl Scan {
                 self.left = None;
                 self.keep(Printed { paragraph: line.paragraph, ..Printed::default() });
             }
-            Kind::Rmsg => self.clear(),
+            Kind::Rmsg(_) => self.clear(),
             Kind::End => self.end(),
             Kind::Break => {
                 self.broken = true;

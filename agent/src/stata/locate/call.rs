@@ -98,7 +98,7 @@ pub(in crate::stata) fn opens_do_file(command: &str) -> bool {
 }
 
 /// Splits like Stata: at blanks, quotes and compound quotes keep theirs, a comma outside of quotes is a word.
-pub(super) fn words(text: &str) -> Vec<String> {
+pub(in crate::stata) fn words(text: &str) -> Vec<String> {
     let mut out: Vec<String> = vec![];
     let mut rest = text.split('\n').next().unwrap_or("").trim();
     while !rest.is_empty() {

@@ -130,6 +130,9 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let locals = self.frames.last_mut().map_or(&mut nothing, |f| &mut f.locals);
         let mut macros = Macros { locals, globals: &mut self.globals, directory: self.directory.as_deref() };
         macros.learn(text);
+        if let Some(noted) = &mut self.noted {
+            noted.command(text, &macros, &[], self.directory.as_deref());
+        }
         let heads: Vec<Loop> = loops(text, &macros).collect();
         let call = call::parse(text);
         let folder = call.as_ref().filter(|c| c.verb == Verb::Cd).map(|c| macros.expand(&c.file));

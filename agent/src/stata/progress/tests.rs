@@ -48,6 +48,20 @@ fn percents_and_texts() {
 }
 
 #[test]
+fn a_log_that_tells_times_tells_that_of_the_last_command() {
+    fn check(log: &str, text: &str) {
+        assert_eq!(after(log).text, text, "{log}");
+    }
+    check(". set rmsg on\nr; t=0.00 2:04:05\n\n. sleep 1\n", "sleep 1");
+    check(". sleep 1\nr; t=12.31 2:04:05\n\n. next\n", "next · the command before took 12 s");
+    check(". sleep 1\nr; t=1,662.31 2:04:05\n\n. next\n", "next · the command before took 27 min 42 s");
+    check(". a\nr; t=12.31 2:04:05\n\n. b\nr; t=0.31 2:04:06\n\n. c\n", "c");
+    check(". a\nr; t=x 2:04:05\n. b\n", "b");
+    let long = after(&format!(". a\nr; t=12.31 2:04:05\n\n. {}\n", "b".repeat(500))).text;
+    assert!(long.ends_with("… · the command before took 12 s") && long.chars().count() <= TEXT, "{long}");
+}
+
+#[test]
 fn nested_blocks_show_the_outermost() {
     let outer = "Permutations (10)\n----+--- 1 ---+--- 2\n...";
     let inner = "Bootstrap replications (4): ....";

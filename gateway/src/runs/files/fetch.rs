@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use longhaul_proto::{MAX_ARTIFACT_READ, digest::ContentDigest, faults, ids::RunId, wire, words};
 
-use super::list::of_record;
+use super::{list::of_record, made_with};
 use crate::{
     blobs::{BlobError, Progress, Start},
     fleet::agent_port::{AgentError, Failure, Port},
@@ -32,6 +32,9 @@ pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchErr
     let mut left = fetching.listed().await?;
     for again in (0..AGAIN).rev() {
         fetching.copy(&mut left).await?;
+        if let Some(kept) = &mut left.made_with {
+            made_with::take_packages(inner, &record, &fetching.connection, kept).await?;
+        }
         faults::point("files.before_noted");
         match inner.ledger.note_files(run, left.clone()).await {
             // They were another run's, whose record went at this moment.
@@ -79,6 +82,9 @@ impl Fetching<'_> {
             left.shared_with.extend(part.shared_with.iter().map(|run| shown(run)).take(NEIGHBOURS));
             left.shared_with.truncate(NEIGHBOURS);
             left.files.extend(part.files.iter().map(run_file));
+            if let Some(made_with) = made_with::told(&part) {
+                left.made_with = Some(made_with);
+            }
             if left.files.len() > FILES {
                 left.files.truncate(FILES);
                 "it left more files than are named".clone_into(&mut left.note);

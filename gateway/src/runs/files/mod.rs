@@ -6,12 +6,15 @@
 //!     -> what lies in the run's own folder -> blobs, up to `max_artifacts` -> noted in the ledger
 //! ```
 //!
+//! The agent's last word is with what the run was made ([`made_with`]), which is noted with its files.
+//!
 //! What lies in a folder of the user's stays there, and is read on its host when it is asked for. What was not copied is
 //! named with the reason, and stays on its host too. No end waits for any of this; what fails is tried again with the
 //! do-files ([`super::do_files`]). A digest that an agent names is believed only with its bytes.
 
 mod fetch;
 mod list;
+mod made_with;
 mod read;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use super::{Inner, do_files::FetchError};
 use crate::{ledger::LedgerError, model::Record};
 
 pub use list::Listed;
+pub use made_with::Made;
 pub use read::{ArtifactError, Fetched, OpenFile};
 
 /// Runs whose files are copied at once: they share one disk, and large ones must not keep do-files waiting.

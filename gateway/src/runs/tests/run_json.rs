@@ -173,7 +173,13 @@ fn ended() -> Vec<(Record, Live)> {
     let all = [good, failed, gone].map(|record| (Live::of(&record), record));
     let mut all: Vec<_> = all.into_iter().map(|(live, record)| (record, live)).collect();
     all.push((again, returned));
-    let process = ProcessView { exit_code: None, signal: Some(15), max_rss_bytes: Some(73_400_320), cpu: Some(1.5) };
+    let process = ProcessView {
+        exit_code: None,
+        signal: Some(15),
+        max_rss_bytes: Some(73_400_320),
+        cpu: Some(1.5),
+        ..ProcessView::default()
+    };
     let mut stopped = record(RunState::Cancelled, Cause::CancelRequested, done(asked()));
     let execution = &mut stopped.detail.present_mut().unwrap().execution;
     (execution.ended_by, execution.process, execution.profile_ran) = ("ana".into(), Some(process), true);

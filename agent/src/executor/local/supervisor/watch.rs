@@ -123,6 +123,7 @@ struct Watch<'a> {
     grace: Option<Grace>,
     max_rss: u64,
     cpu_ms: u64,
+    written: Option<u64>,
     log: LogKeeper,
     spool_limit: SpoolLimit,
     gathering: Gathering,
@@ -136,8 +137,23 @@ impl<'a> Watch<'a> {
         let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
         let grace = ending.map(|ending| Grace::new(CancelMode::Break, ending));
         let (log, spool_limit) = (LogKeeper::default(), SpoolLimit::new(spool, plan.max_spool));
-        let (max_rss, cpu_ms, gathering) = (0, 0, Gathering::new(plan));
-        Self { spool, plan, clock, control, folder, live, running, grace, max_rss, cpu_ms, log, spool_limit, gathering }
+        let (max_rss, cpu_ms, written, gathering) = (0, 0, None, Gathering::new(plan));
+        Self {
+            spool,
+            plan,
+            clock,
+            control,
+            folder,
+            live,
+            running,
+            grace,
+            max_rss,
+            cpu_ms,
+            written,
+            log,
+            spool_limit,
+            gathering,
+        }
     }
 
     fn run(mut self, exit: &mut Exit) -> Prefix {
@@ -172,7 +188,7 @@ impl<'a> Watch<'a> {
         exit.running_at_ms = self.running.map_or(0, |r| r.at_ms);
         // Ended and not waited for, it still tells its processor time.
         self.sample();
-        (exit.max_rss_bytes, exit.cpu_ms) = (self.max_rss, self.cpu_ms);
+        (exit.max_rss_bytes, exit.cpu_ms, exit.written_bytes) = (self.max_rss, self.cpu_ms, self.written);
         exit.out_of_memory = match (self.live.started.oom_kills, os::oom_kills()) {
             (Some(before), Some(after)) => after > before,
             _ => false,
@@ -194,7 +210,10 @@ impl<'a> Watch<'a> {
     fn sample(&mut self) {
         let started = &self.live.started;
         self.max_rss = self.max_rss.max(os::peak_rss(started.pid).unwrap_or(0));
-        self.cpu_ms = self.cpu_ms.max(os::own_cpu_ms(started.pid, started.start_ticks).unwrap_or(0));
+        let cpu_ms = os::own_cpu_ms(started.pid, started.start_ticks);
+        self.cpu_ms = self.cpu_ms.max(cpu_ms.unwrap_or(0));
+        // Of the same process.
+        self.written = self.written.max(cpu_ms.and_then(|_| os::written_bytes(started.pid)));
     }
 
     fn note_first_output(&mut self) {
