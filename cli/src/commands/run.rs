@@ -143,7 +143,7 @@ pub(crate) async fn rerun(context: &Context, args: &Rerun) -> Result<u8, Failure
     let mut signals = Signals::listen()?;
     let need = Need { engine: context.config.settings.engine, starts_runs: true, ..Need::default() };
     let mut gateway = GatewayHandle::open(context, need).await?;
-    let done = repeat(context, args, &mut gateway, &mut signals).await;
+    let done = Box::pin(repeat(context, args, &mut gateway, &mut signals)).await;
     gateway.close().await;
     done
 }
