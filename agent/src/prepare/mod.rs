@@ -77,6 +77,8 @@ impl Preparer {
             env_allow: vec![],
             timing,
             results: false,
+            install_lock: PathBuf::new(),
+            max_cores: None,
             data_digests: true,
             output_limit: 0,
             max_run_spool: 0,

@@ -341,7 +341,7 @@ impl Runs {
 
     /// The runs here, for the gateway.
     pub fn summaries(&self) -> Vec<wire::RunSummary> {
-        in_order(self.context.registry.summaries())
+        status::in_order(self.context.registry.summaries())
     }
 
     /// Runs of which only files are kept, for a gateway whose record of them may be gone.
@@ -349,7 +349,7 @@ impl Runs {
         if faults::bug("leftovers_untold") {
             return Vec::new();
         }
-        in_order(self.context.registry.leftovers())
+        status::in_order(self.context.registry.leftovers())
     }
 
     /// Why no run is accepted now, in words for people; `None` = runs are accepted.
@@ -383,11 +383,6 @@ impl Runs {
     pub fn preparer(&self) -> &Arc<Preparer> {
         &self.context.preparer
     }
-}
-
-fn in_order(mut all: Vec<wire::RunSummary>) -> Vec<wire::RunSummary> {
-    all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
-    all
 }
 
 fn stopping() -> io::Error {

@@ -195,3 +195,9 @@ fn verdict(outcome: &OutcomeRecord) -> wire::Outcome {
 pub(super) fn progress(progress: &Progress, at_ms: i64) -> wire::Progress {
     wire::Progress { percent: progress.percent, text: progress.text.clone(), at_ms, waits: false }
 }
+
+/// Summaries in the order of run ids.
+pub(super) fn in_order(mut all: Vec<wire::RunSummary>) -> Vec<wire::RunSummary> {
+    all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+    all
+}

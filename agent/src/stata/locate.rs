@@ -169,16 +169,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             // More do-files were left than were known to be open: it failed in one that is not known.
             return (None, Whereabouts::default());
         }
-        // Where several lines are this command, none of them is told.
-        let mut lines = at.body.iter().filter(|(body, _)| is(body)).map(|(_, line)| *line);
-        if let Some(line) = lines.next().filter(|_| lines.next().is_none()) {
-            if let Some(found) = &mut at.place {
-                found.place.line = line;
-            }
-            if let Some((_, known)) = at.whereabouts.open.last_mut().filter(|(_, known)| known.is_some()) {
-                *known = Some(line);
-            }
-        }
+        at.narrow(is);
         (at.place, at.whereabouts)
     }
 

@@ -52,6 +52,20 @@ pub(super) struct Failure {
     pub(super) depth: usize,
 }
 
+impl Failure {
+    /// Tells the line of the loop or program that is this command; where several are, none of them is told.
+    pub(super) fn narrow(&mut self, is: impl Fn(&String) -> bool) {
+        let mut lines = self.body.iter().filter(|(body, _)| is(body)).map(|(_, line)| *line);
+        let Some(line) = lines.next().filter(|_| lines.next().is_none()) else { return };
+        if let Some(found) = &mut self.place {
+            found.place.line = line;
+        }
+        if let Some((_, known)) = self.whereabouts.open.last_mut().filter(|(_, known)| known.is_some()) {
+            *known = Some(line);
+        }
+    }
+}
+
 /// How a run was started, as far as the log does not say it.
 #[derive(Debug, Clone, Copy)]
 pub struct LogStart<'a> {
