@@ -60,29 +60,36 @@ fn an_unreachable_gateway_ends_with_4() {
 
 #[test]
 fn judge_prints_the_documented_object_and_ends_by_it() {
-    fn check(log: &str, status: i32, want: &str) {
+    fn check(log: &str, status: i32, want: &str, kind: &str) {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("x.log"), log).unwrap();
         let done = longhaul(home.path(), &[("LONGHAUL_NONSENSE", "1")], &["judge", "x.log", "--json"]);
-        assert_eq!((text(&done.stdout).as_str(), done.status.code()), (want, Some(status)), "{}", text(&done.stderr));
+        let said = text(&done.stdout);
+        let rest = said.strip_prefix(want).unwrap_or_else(|| panic!("{want}\n{said}{}", text(&done.stderr)));
+        assert!(rest.starts_with(&format!(",\"kind\":{kind},\"advice\":\"")), "{rest}");
+        assert!(rest.ends_with(",\"suppressed\":[],\"suppressed_left_out\":0}\n"), "{rest}");
+        assert_eq!(done.status.code(), Some(status));
     }
     check(
         "\n. display 1\n1\n\nend of do-file\n",
         0,
         "{\"state\":\"succeeded\",\"reason\":\"end_of_do_file\",\"rc\":null,\"message\":null,\"command\":null,\"file\":null,\
-         \"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"display 1\"}}\n",
+         \"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"display 1\"}",
+        "null",
     );
     check(
         "\n. summarize y\nvariable y not found\nr(111);\n\nend of do-file\nr(111);\n",
         1,
         "{\"state\":\"failed\",\"reason\":\"code\",\"rc\":111,\"message\":\"variable y not found\",\"command\":\"summarize y\",\
-         \"file\":null,\"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"summarize y\"}}\n",
+         \"file\":null,\"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"summarize y\"}",
+        "\"varname_not_found\"",
     );
     check(
         "\n. sleep 5000\n",
         4,
         "{\"state\":\"incomplete\",\"reason\":\"no_end\",\"rc\":null,\"message\":null,\"command\":\"sleep 5000\",\"file\":null,\
-         \"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"sleep 5000\"}}\n",
+         \"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"sleep 5000\"}",
+        "\"unknown\"",
     );
     let home = tempfile::tempdir().unwrap();
     let done = longhaul(home.path(), &[], &["judge", "none.log"]);

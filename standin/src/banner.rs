@@ -4,7 +4,7 @@
 pub(crate) const VERSION: f64 = 18.0;
 
 /// `c(born_date)`: the day from which this stand-in's language is.
-pub(crate) const BORN: &str = "28 Nov 2026";
+pub(crate) const BORN: &str = " 1 Jan 2026";
 
 /// How the stand-in was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

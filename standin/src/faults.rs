@@ -324,7 +324,7 @@ mod tests {
         let check = |k: &str, v: &str| assert!(read(&[(k, v)]).unwrap_err().contains(k));
         check("TIME_SCALE", "-1");
         check("LICENCE", "gone");
-        check("CORES", "0");
+        check("PROCESSORS", "0");
         check("FLUSH", "never");
         assert!(read(&[("EXIT", "zero")]).unwrap().exit_zero && !read(&[("EXIT", "status")]).unwrap().exit_zero);
         check("SIGINT", "never");

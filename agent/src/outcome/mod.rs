@@ -138,7 +138,7 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
         max_rss_bytes: exit.max_rss_bytes,
         cpu_ms: exit.cpu_ms,
         written_bytes: exit.written_bytes,
-        cores: std::thread::available_parallelism().map_or(0, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
+        cores: cores(plan.as_ref()),
         memory_bytes: os::memory_bytes().unwrap_or(0),
         note: notes(exit, plan.as_ref(), verdict.note, &damaged),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
@@ -197,4 +197,10 @@ fn last_words(console: &[u8]) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let skip = words.chars().count().saturating_sub(CONSOLE_IN_MESSAGE);
     words.chars().skip(skip).collect()
+}
+
+/// Cores that the run could use: the host's, or fewer where Stata was told so; 0 = not known.
+fn cores(plan: Option<&Plan>) -> u32 {
+    let host = std::thread::available_parallelism().map_or(0, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+    plan.and_then(|plan| plan.cores).map_or(host, |most| most.min(host))
 }

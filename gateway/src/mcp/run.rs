@@ -93,6 +93,7 @@ fn common(call: &Call) -> SubmitRequest {
         timeout: args.number("timeout"),
         host: args.text("host"),
         again: args.flag("again").unwrap_or(false),
+        results: args.flag("results"),
         client: call.client_name(),
         retry: args.text("retry").and_then(|word| serde_json::from_value(word.into()).ok()),
         ..SubmitRequest::default()

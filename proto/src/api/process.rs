@@ -34,7 +34,7 @@ pub struct ProcessView {
     /// What they wrote to disks, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_bytes: Option<u64>,
-    /// Cores of its host.
+    /// Cores that it could use: those of its host, or fewer where Stata was told so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
     /// Memory of its host, bytes.

@@ -13,7 +13,7 @@ pub fn advice(kind: ErrorKind, end: &Facts<'_>) -> String {
         ErrorKind::CommandNotFound => match missing_command(end.message) {
             Some(name) => format!(
                 "check how `{name}` is spelt; if it is a package of users, it must be installed on {on}: `ssc install \
-                 {name}` in a run there, where SSC has it under that name"
+                 {name}` in a run there, or `longhaul packages install {name}`, where SSC has it under that name"
             ),
             None => format!("check its spelling; a package of users must be installed on {on} first (`ssc install`)"),
         },

@@ -53,6 +53,10 @@ impl OutputOnly {
     }
 
     fn more(&mut self, text: &str) {
+        // A line that goes on below ends in a comment, which is no part of the command.
+        if let Some(before) = self.command.trim_end().strip_suffix("///") {
+            self.command.truncate(before.len());
+        }
         let kept = text.floor_char_boundary(COMMAND.saturating_sub(self.command.len()));
         self.command.push_str(&text[..kept]);
     }

@@ -113,7 +113,7 @@ mod tests {
         );
         check("{smcl}\n{txt}{hline 3}{c |}{hline 3}\n{col 5}{cmd:b}", "---|---\n    b\n");
         let words = "word ".repeat(20);
-        let filled = format!("{}\n{}\n", "word ".repeat(15).trim_end(), "word ".repeat(5).trim_end());
+        let filled = format!("{}\n{}\n", "word ".repeat(16).trim_end(), "word ".repeat(4).trim_end());
         check(&format!("{{smcl}}\n{{p}}{words}\n{{p_end}}\n"), &filled);
     }
 

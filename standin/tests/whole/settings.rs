@@ -18,7 +18,7 @@ fn it_says_what_it_is_when_asked() {
     let found = log(
         "display c(stata_version) \" \" c(edition_real) \" \" c(born_date) \" \" c(MP)\nset rmsg on\ndisplay c(rmsg)\n",
     );
-    assert!(found.contains("\n18 stand-in 28 Nov 2026 0\n\n"), "{found}");
+    assert!(found.contains("\n18 stand-in  1 Jan 2026 0\n\n"), "{found}");
     assert!(found.contains("\non\nr; t="), "{found}");
 }
 

@@ -29,7 +29,7 @@ fn answer(report: &Value, id: &str) -> String {
 #[tokio::test]
 async fn every_question_is_answered_and_the_report_says_that_it_is_the_stand_in() {
     let (report, status, lab) =
-        probed(&[("LICENSED", "2-user 4-core network, expiring  8 Mar 2027"), ("CORES", "4")]).await;
+        probed(&[("LICENSED", "2-user 4-core network, expiring  8 Mar 2027"), ("PROCESSORS", "4")]).await;
     assert_eq!((status, report["engine"].as_str()), (0, Some("standin")));
     assert_eq!(report["licence"], "2 seats, 4 cores, network, ends 2027-03-08");
     for (id, want) in [

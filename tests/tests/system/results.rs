@@ -170,6 +170,10 @@ async fn what_cannot_be_gathered_is_explained_and_nothing_else_changes() {
     api.cancel(cancelled, CancelMode::Kill).await.unwrap();
     assert_eq!(api.wait_end(cancelled).await.state, RunState::Cancelled);
     assert!(why_not(api, cancelled).await.contains("was cancelled"));
+    let client = Mcp::new(api, "claude-code", "2.1.332");
+    let said = client.call("stata_run_selection", json!({"selection": ok, "results": false})).await;
+    let said = client.call("stata_results", json!({"run": said.run()})).await;
+    assert!(said.text.contains("the request said so"), "{said:#?}");
     drop(agent);
 
     // Agents that were told not to, or cannot.

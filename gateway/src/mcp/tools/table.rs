@@ -27,6 +27,7 @@ const WORKING_DIR: Arg =
 const ARGS: Arg = may("args", Kind::Texts, "Arguments of the do-file.", "[\"2024\", \"full\"]");
 const HOST: Arg = may("host", Kind::Text, "Agent to run on; see stata_hosts. Any by default.", "\"stata1\"");
 const AGAIN: Arg = may("again", Kind::Flag, "Run it anew, whatever equal run there is.", "true");
+const RESULTS: Arg = may("results", Kind::Flag, "false: gather no r(), e(), s().", "false");
 const KEY: Arg = may("key", Kind::Text, "Your name for this call: the same key is the same run.", "\"fit-model-3\"");
 const WAIT: Arg = may("wait", Kind::Flag, "true: wait to the end however long; false: return its id at once.", "true");
 const RETRY: Arg = may(
@@ -58,6 +59,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             AGAIN,
             KEY,
             RETRY,
+            RESULTS,
             WAIT,
         ],
         waits: true,
@@ -77,6 +79,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             AGAIN,
             KEY,
             RETRY,
+            RESULTS,
             WAIT,
         ],
         waits: true,
@@ -103,6 +106,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             AGAIN,
             KEY,
             RETRY,
+            RESULTS,
         ],
         waits: false,
         run: |call| text(run::submit(call)),
