@@ -62,7 +62,7 @@ impl Printer {
     pub(crate) fn output_only_to_stdout(encoding: Encoding) -> Self {
         let reader = LineReader::at(0, Dialect::PLAIN).in_encoding(encoding);
         let harmless = io::stdout().is_terminal();
-        let printed = Some(Box::new(Printed { reader, only: OutputOnly::default(), harmless }));
+        let printed = Some(Box::new(Printed { reader, encoding, only: OutputOnly::default(), harmless }));
         Self { out: Out::default(), events: None, filter: None, printed, raw: false, end: LineEnd::Closed }
     }
 
@@ -78,7 +78,9 @@ impl Printer {
     /// When stdout fails, except by a reader that left.
     pub(crate) fn bytes(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         if let Some(printed) = &mut self.printed {
-            return self.out.bytes(printed.push(bytes).as_bytes());
+            // A line does not go on behind a gap, where another attempt's output begins.
+            let before = if printed.reader.position() == at { String::new() } else { printed.jump(at) };
+            return self.out.bytes((before + &printed.push(bytes)).as_bytes());
         }
         let Some(events) = &mut self.events else {
             let Some(filter) = &mut self.filter else {
@@ -129,6 +131,7 @@ impl Printer {
 /// Keeps the lines that Stata printed.
 struct Printed {
     reader: LineReader,
+    encoding: Encoding,
     only: OutputOnly,
     /// They are shown on a terminal.
     harmless: bool,
@@ -149,6 +152,14 @@ impl Printed {
         }
         self.reader = LineReader::at(self.reader.position(), Dialect::PLAIN);
         text
+    }
+
+    /// Continues at another offset; returns the rest from before it.
+    fn jump(&mut self, at: u64) -> String {
+        let rest = self.finish();
+        self.reader = LineReader::at(at, Dialect::PLAIN).in_encoding(self.encoding);
+        self.only = OutputOnly::default();
+        rest
     }
 
     fn line(only: &mut OutputOnly, harmless: bool, line: &Line, text: &mut String) {

@@ -1,7 +1,7 @@
 //! The line in which Stata tells its licence: seats, cores, and when it ends. The lines around it, with serial number and
 //! licensee, are none of it.
 //!
-//! Agents report the line as it was printed; gateways and people read it here. Nobody applies it: what may run at a time
+//! Agents report the line as it was printed; gateways and people read it here. It limits nothing by itself: what may run at a time
 //! is for those to decide who hold the licence.
 
 use std::sync::LazyLock;

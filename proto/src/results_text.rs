@@ -48,14 +48,9 @@ pub fn one(results: &Results, asked: &str) -> Result<String, NoSuchResult> {
     if asked == "coefficients" && !results.coefficients.is_empty() {
         return Ok(coefficients(results));
     }
-    let inner = asked.split_once('(').and_then(|(class, rest)| Some((class.trim(), rest.strip_suffix(')')?.trim())));
     let mut text = String::new();
     for (class, stored) in classes(results) {
-        let name = match inner {
-            Some((wanted, name)) if wanted == class => name,
-            Some(_) => continue,
-            None => asked,
-        };
+        let Some(name) = name_in(class, asked) else { continue };
         if let Some(number) = stored.scalars.get(name) {
             let missing = stored.missing.get(name).map_or(".", String::as_str);
             let number = number.map_or_else(|| missing.to_owned(), |x| x.to_string());
@@ -81,6 +76,33 @@ pub fn one(results: &Results, asked: &str) -> Result<String, NoSuchResult> {
         there.push("none".to_owned());
     }
     Err(NoSuchResult { asked: shown(asked), there: there.join(", ") })
+}
+
+/// The results without all but the one that [`one`] shows; the numbers are as they were.
+pub fn only(results: &Results, asked: &str) -> Results {
+    let asked = asked.trim();
+    let of = |class: &str, stored: &StoredResults| {
+        let Some(name) = name_in(class, asked) else { return StoredResults::default() };
+        let mut kept = stored.clone();
+        kept.scalars.retain(|known, _| known == name);
+        kept.macros.retain(|known, _| known == name);
+        kept.matrices.retain(|known, _| known == name);
+        kept.missing.retain(|known, _| known == name);
+        kept
+    };
+    let (r, e, s) = (of("r", &results.r), of("e", &results.e), of("s", &results.s));
+    match asked {
+        "coefficients" => Results { r, e, s, ..results.clone() },
+        _ => Results { r, e, s, ..Results::default() },
+    }
+}
+
+/// The name that is asked for in this class, `e(V)` or `V` in `e`; `None` = another class is asked for.
+fn name_in<'a>(class: &str, asked: &'a str) -> Option<&'a str> {
+    match asked.split_once('(').and_then(|(class, rest)| Some((class.trim(), rest.strip_suffix(')')?.trim()))) {
+        Some((wanted, name)) => (wanted == class).then_some(name),
+        None => Some(asked),
+    }
 }
 
 fn classes(results: &Results) -> [(&'static str, &StoredResults); 3] {

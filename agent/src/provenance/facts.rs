@@ -41,7 +41,9 @@ pub(crate) fn of_run(spool: &Spool, plan: &Plan) -> io::Result<StataFacts> {
         (_, Some(Gathers::Yes)) => Some("it tells the rest when the code has come to its end, and it did not"),
         _ => Some("it tells the rest where results are gathered, and they were not"),
     };
-    let edition = printed.edition.map(|edition| format!("{edition:?}").to_uppercase());
+    // The banner of the stand-in has the shape of Stata's, and no edition.
+    let standin = (plan.engine == "standin").then(|| "stand-in".to_owned());
+    let edition = printed.edition.map(|edition| format!("{edition:?}").to_uppercase()).or(standin);
     Ok(StataFacts {
         version: told.version.or(printed.version),
         edition: told.edition.or(edition),

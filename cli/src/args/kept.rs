@@ -46,7 +46,7 @@ pub(crate) struct Get {
     /// Replace files that are there with other content.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Write SMCL as the text that Stata shows, to NAME.txt; other files as they are.
+    /// Write SMCL as the text that Stata shows, x.smcl to x.smcl.txt; other files as they are.
     #[arg(long)]
     pub(crate) text: bool,
     #[command(flatten)]

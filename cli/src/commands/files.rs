@@ -124,7 +124,7 @@ async fn one<'a>(
     let mut to = args.output.join(place(&file.name)?);
     let as_text = args.text && to.extension().is_some_and(|extension| extension == "smcl");
     if as_text {
-        to.set_extension("txt");
+        to.set_extension("smcl.txt");
     }
     for n in 2.. {
         if used.insert(to.clone()) {
@@ -158,6 +158,7 @@ async fn one<'a>(
     });
     if placed.is_err() {
         let _ = fs::remove_file(&part);
+        let _ = fs::remove_file(part.with_extension("text"));
     }
     placed.map(|(bytes, sha256)| got(bytes, sha256))
 }

@@ -41,11 +41,18 @@ async fn answer(client: &Client, args: &Results) -> Result<u8, Failure> {
         let why = read.why_not.unwrap_or_else(|| "the gateway does not say why".to_owned());
         return Err(Failure::system(format!("run {short} has no results: {why}")));
     };
+    let one = |name: &String| {
+        results_text::one(results, name).map_err(|error| Failure::usage(format!("run {short}: {error}")))
+    };
+    if let Some(name) = args.name.as_ref().filter(|_| args.ask.json) {
+        one(name)?;
+        let only = results_text::only(results, name);
+        out.json(&RunResults { results: Some(only), ..read })?;
+        return Ok(0);
+    }
     let text = match &args.name {
         None => results_text::overview(results),
-        Some(name) => {
-            results_text::one(results, name).map_err(|error| Failure::usage(format!("run {short}: {error}")))?
-        }
+        Some(name) => one(name)?,
     };
     out.text(&text)?;
     Ok(0)

@@ -140,11 +140,10 @@ async fn one(call: &Call, view: &RunSnapshot, file: &OpenFile) -> Result<String,
             taken = at + 1;
         }
     }
-    // Hidden characters written out take more room than the bytes did; then fewer are shown.
+    // Hidden characters written out, and tags as what they show, take more room than the bytes did; then fewer are shown.
     let mut shown = text(taken);
-    while shown.len() > budget {
-        taken -= (shown.len() - budget).div_ceil(3).min(taken);
-        taken -= utf8::unfinished(&piece[..taken]);
+    while shown.len() > budget && taken > 1 {
+        taken = fewer(&piece[..taken], taken * budget / shown.len());
         shown = text(taken);
     }
     let next = from + taken as u64;
@@ -157,6 +156,13 @@ async fn one(call: &Call, view: &RunSnapshot, file: &OpenFile) -> Result<String,
         let _ = write!(said, "\nNext: stata_files(run: \"{run}\", name: {name}, offset: {next}).");
     }
     Ok(said)
+}
+
+/// How many of these bytes are tried next, where all are too many: to the end of a line, or at least of a character.
+fn fewer(bytes: &[u8], fit: usize) -> usize {
+    let fit = fit.min(bytes.len() - 1);
+    let line = bytes[..fit].iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+    line.unwrap_or_else(|| fit - utf8::unfinished(&bytes[..fit])).max(1)
 }
 
 /// A part of a SMCL file as Stata's viewer shows it.
@@ -225,6 +231,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line}: {text}");
         }
+    }
+
+    #[test]
+    fn fewer_bytes_are_tried_and_always_some() {
+        let check = |bytes: &[u8], fit: usize, want: usize| assert_eq!(fewer(bytes, fit), want, "{bytes:?} {fit}");
+        check(b"one\ntwo\n", 6, 4);
+        check(b"one\ntwo\n", 8, 4);
+        check(b"{hline}", 0, 1);
+        check("a\u{e9}b".as_bytes(), 2, 1);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A log without the commands that Stata echoed: what it printed.
 //!
 //! What may be output is never left out. Body lines (`  2. …`) have the form of the rows of `list`, so they are taken for
-//! echo only where the command above them opened a block; `input` shows data that way, and is kept. Only a line that a
-//! do-file prints with Stata's own prompt before it (`display ". x"`) cannot be told from an echo.
+//! echo only where the command above them opened a block; `input` shows data that way, and is kept. What cannot be told from
+//! an echo: a line that a do-file prints with Stata's own prompt before it (`display ". x"`), and lines right below a command
+//! that begin with `> `.
 
 use super::{
     commands::program_name,
@@ -29,6 +30,8 @@ impl OutputOnly {
     /// Whether the next line, without its line end, is shown. Of the empty lines between two commands one stays.
     pub fn shows(&mut self, line: &str) -> bool {
         let shows = match self.classifier.next(line) {
+            // An empty command is echoed with a blank behind its prompt; this is a missing value that was displayed.
+            Kind::Command(_) if line == "." => true,
             Kind::Command(command) => {
                 self.command.clear();
                 self.more(command);
@@ -88,6 +91,7 @@ mod tests {
         check(". program p\n  1.   di 1\n  2. end\n\n. p\n1\n", "1\n");
         check(". bad\ncommand bad is unrecognized\nr(199);\n", "command bad is unrecognized\nr(199);\n");
         check(". gen x = 1\n\n. gen y = 1\n\n. di x\n1\n", "1\n");
+        check(". display r(p)\n.\n\n. \n", ".\n\n");
         check(". mata:\n: x = 1\n: x\n  1\n: end\n", "  1\n");
     }
 

@@ -129,6 +129,9 @@ async fn files_are_here_when_the_spool_is_gone() {
         if copies {
             // Also without the agent, byte for byte, by API, MCP and command line.
             agent.kill();
+        } else {
+            // It has registered by now; what it has is read once the gateway has reached it, too.
+            gateway.api.wait_host("stata1", "up").await;
         }
         let whole = get(&gateway, run, "results.csv", None).await;
         assert_eq!(whole.headers().contains_key("repr-digest"), copies);

@@ -186,12 +186,12 @@ async fn smcl_is_read_as_text() {
         let got = lab.run(get.each_ref().map(String::as_str)).await;
         assert_eq!(got.status, 0, "{got:#?}");
     }
-    assert_eq!(fs::read_to_string(to.join("mine.txt")).unwrap(), want);
-    assert_eq!(fs::read_to_string(to.join("other.txt")).unwrap(), "{txt}no smcl\n");
-    fs::write(to.join("mine.txt"), "mine").unwrap();
+    assert_eq!(fs::read_to_string(to.join("mine.smcl.txt")).unwrap(), want);
+    assert_eq!(fs::read_to_string(to.join("other.smcl.txt")).unwrap(), "{txt}no smcl\n");
+    fs::write(to.join("mine.smcl.txt"), "mine").unwrap();
     let got = lab.run(get.each_ref().map(String::as_str)).await;
     assert!(got.status != 0 && got.err.contains("is there with other content"), "{got:#?}");
-    assert_eq!(fs::read_to_string(to.join("mine.txt")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(to.join("mine.smcl.txt")).unwrap(), "mine");
     let left: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }

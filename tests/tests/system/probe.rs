@@ -40,7 +40,7 @@ async fn every_question_is_answered_and_the_report_says_that_it_is_the_stand_in(
         ("flushing", "each line when it is complete"),
         ("console", "at once"),
         ("blank_in_name", "two words.log"),
-        ("flag_s", "x.smcl, which begins with {smcl}"),
+        ("flag_s", "lhprobe.smcl, which begins with {smcl}"),
         ("no_log", "exit status 1"),
         ("processors", "use 4, licensed 4, of the host 4, at most 4"),
         ("wrapper", "succeeded; the code's end was seen; its part of the log is found"),

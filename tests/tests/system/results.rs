@@ -127,6 +127,10 @@ async fn what_a_run_left_is_there_in_full_precision_when_its_host_is_gone() {
     lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
     let json = lab.run(["results", &from_e.short(), "--json"]).await;
     assert_eq!((json.status, json.out.trim_end()), (0, body.trim_end()));
+    let json = lab.run(["results", &from_e.short(), "e(N)", "--json"]).await;
+    let one: RunResults = serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:#?}"));
+    let one = one.results.unwrap();
+    assert!(one.e.scalars.keys().eq(["N"]) && one.r.scalars.is_empty() && one.e.matrices.is_empty(), "{json:#?}");
     let table = lab.run(["results", &from_e.short()]).await;
     assert!(table.status == 0 && table.out.starts_with("coefficients of regress y, N = 9"), "{table:#?}");
     let one = lab.run(["results", &from_e.short(), "r(third)"]).await;

@@ -64,11 +64,11 @@ impl Bench {
         &self.engine
     }
 
-    /// An empty folder with `x.do`.
+    /// An empty folder with `lhprobe.do`.
     pub(super) fn place(&self, name: &str, code: &str) -> io::Result<PathBuf> {
         let place = self.folder.0.join(name);
         fs::create_dir(&place)?;
-        fs::write(place.join("x.do"), code)?;
+        fs::write(place.join("lhprobe.do"), code)?;
         Ok(place)
     }
 
@@ -106,9 +106,9 @@ impl Bench {
         Ok(self.end(child, LIMIT).await)
     }
 
-    /// Runs `x.do` in batch mode.
+    /// Runs `lhprobe.do` in batch mode.
     pub(super) async fn batch_run(&self, place: &Path) -> io::Result<Ended> {
-        self.run(place, &[self.batch(), "do", "x.do"]).await
+        self.run(place, &[self.batch(), "do", "lhprobe.do"]).await
     }
 
     /// Waits for its end, and ends it when that takes too long.
@@ -136,9 +136,9 @@ impl Bench {
         Ended { status, out: text(out), err: text(err) }
     }
 
-    /// The log of `x.do`, as far as it is there.
+    /// The log of `lhprobe.do`, as far as it is there.
     pub(super) fn log(&self, place: &Path) -> String {
-        let bytes = fs::read(place.join("x.log")).unwrap_or_default();
+        let bytes = fs::read(place.join("lhprobe.log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

@@ -25,6 +25,7 @@ use crate::{
     context::{Context, Failure},
     exit,
     output::{Out, say, shown},
+    signals::Signals,
 };
 use bench::{Bench, status_words};
 
@@ -107,7 +108,12 @@ pub(super) async fn probe(context: &Context, json: bool) -> Result<u8, Failure> 
     say("starting Stata some fifteen times on this host, one at a time; each takes a seat of its licence meanwhile");
     let bench = Bench::new(engine, &context.ids.name()).map_err(failed)?;
     let clock = context.clock.clone();
-    let (report, starts) = report(context, &bench, &clock).await.map_err(failed)?;
+    // A Stata that it started must not outlive it: dropping what runs ends it.
+    let mut signals = Signals::listen()?;
+    let (report, starts) = tokio::select! {
+        done = report(context, &bench, &clock) => done.map_err(failed)?,
+        _ = signals.next() => return Err(Failure::system("the probe was ended by a signal; nothing was reported".to_owned())),
+    };
     let mut out = Out::default();
     if json {
         out.json(&report)?;
@@ -123,7 +129,7 @@ async fn report(context: &Context, bench: &Bench, clock: &Clock) -> io::Result<(
     let began = clock.monotonic();
     let ended = bench.batch_run(&place).await?;
     let took = clock.monotonic().saturating_sub(began);
-    let log = fs::read(place.join("x.log")).unwrap_or_default();
+    let log = fs::read(place.join("lhprobe.log")).unwrap_or_default();
     let banner = banner::read(&log).unwrap_or_default();
     let edition = banner.edition.map(|edition| format!("{edition:?}").to_uppercase());
     let now = banner.now.then(|| "StataNow".to_owned());

@@ -46,8 +46,8 @@ pub(super) async fn error_status(bench: &Bench) -> io::Result<Answer> {
 
 /// SIGINT in batch mode.
 pub(super) async fn interrupt(bench: &Bench) -> io::Result<Answer> {
-    let place = bench.place("interrupt", "display \"begun\"\nwhile 1 {\nsleep 50\n}\n")?;
-    let child = bench.start(&place, &[bench.batch(), "do", "x.do"], Stdio::null())?;
+    let place = bench.place("interrupt", "display \"begun\"\nforvalues n = 1/1200 {\nsleep 50\n}\n")?;
+    let child = bench.start(&place, &[bench.batch(), "do", "lhprobe.do"], Stdio::null())?;
     let asks = Answer::new("interrupt", "What does SIGINT do to Stata in batch mode?");
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     if !bench.shows(&place, "\nbegun", SOON * 4).await {
@@ -72,7 +72,7 @@ pub(super) async fn flushing(bench: &Bench) -> io::Result<Answer> {
     let code = "display \"first line\"\nlocal shut = 1\nforvalues n = 1/1 {\ndisplay \"half\" _continue\nwhile `shut' {\n\
                 capture confirm file \"gate\"\nlocal shut = _rc\nsleep 20\n}\ndisplay \" and whole\"\n}\n";
     let place = bench.place("flushing", code)?;
-    let child = bench.start(&place, &[bench.batch(), "do", "x.do"], Stdio::null())?;
+    let child = bench.start(&place, &[bench.batch(), "do", "lhprobe.do"], Stdio::null())?;
     let line = bench.shows(&place, "\nfirst line\n", SOON * 4).await;
     let half = line && bench.shows(&place, "\nhalf", Duration::from_secs(1)).await;
     fs::write(place.join("gate"), "")?;
@@ -125,12 +125,12 @@ pub(super) async fn console(bench: &Bench) -> io::Result<Answer> {
 /// The name of the log of a do-file with a blank in its name, and what `-s` makes.
 pub(super) async fn names(bench: &Bench) -> io::Result<[Answer; 2]> {
     let place = bench.place("blank", "display 1\n")?;
-    fs::rename(place.join("x.do"), place.join("two words.do"))?;
+    fs::rename(place.join("lhprobe.do"), place.join("two words.do"))?;
     bench.run(&place, &[bench.batch(), "do", "\"two words.do\""]).await?;
     let blank = Answer::new("blank_in_name", "Which log does `do \"two words.do\"` make?").answered(made(&place)?);
     let place = bench.place("smcl", "display 1\n")?;
-    bench.run(&place, &["-s", "do", "x.do"]).await?;
-    let head = fs::read(place.join("x.smcl")).unwrap_or_default();
+    bench.run(&place, &["-s", "do", "lhprobe.do"]).await?;
+    let head = fs::read(place.join("lhprobe.smcl")).unwrap_or_default();
     let smcl = if head.starts_with(b"{smcl}") { ", which begins with {smcl}" } else { "" };
     let smcl = Answer::new("flag_s", "Which log does `-s` make?").answered(format!("{}{smcl}", made(&place)?));
     Ok([blank, smcl])
@@ -161,7 +161,7 @@ pub(super) async fn unwritable(bench: &Bench) -> io::Result<Answer> {
     let root = rustix::process::geteuid().is_root();
     let how = if root { "a folder has the log's name" } else { "the folder is read-only" };
     if root {
-        fs::create_dir(place.join("x.log"))?;
+        fs::create_dir(place.join("lhprobe.log"))?;
     } else {
         fs::set_permissions(&place, fs::Permissions::from_mode(0o555))?;
     }
@@ -203,7 +203,7 @@ pub(super) async fn wrapper(bench: &Bench) -> io::Result<Answer> {
         Ok(wrapper) => wrapper,
         Err(error) => return Ok(asks.answered(format!("not asked: {error}"))),
     };
-    fs::write(place.join("x.do"), wrapper.text())?;
+    fs::write(place.join("lhprobe.do"), wrapper.text())?;
     bench.batch_run(&place).await?;
     let log = bench.log(&place);
     let mut finder = ViewFinder::new(&wrapper);

@@ -40,8 +40,9 @@ pub(super) async fn ends(
     let short = view.run.short();
     let _ = write!(
         text,
-        "\n{left_out} bytes between them are left out: stata_log(run: \"{short}\", offset: {}).",
-        head.next
+        "\n{left_out} bytes between them are left out: stata_log(run: \"{short}\", offset: {}{}).",
+        head.next,
+        super::same(lines.output, lines.echo)
     );
     Ok(text)
 }

@@ -1,6 +1,8 @@
 //! Reads an output line by line, forward from an offset or back from its end, within a limit; with or without the
 //! commands that Stata echoed.
 
+use std::collections::VecDeque;
+
 use longhaul_proto::{
     stata_log::{
         OutputOnly,
@@ -92,8 +94,11 @@ impl Lines<'_> {
             at += bytes.len() as u64;
             reader.push(&bytes, |line| self.take(&line, &mut only, &mut limit, &mut taken, &mut full));
         }
-        // A line without an end grows, unless a gap follows it or the run has ended.
-        if let Some(last) = reader.partial().filter(|_| at >= end && (!self.live || end < part.end())) {
+        // A line without an end grows, unless a gap follows it or the run has ended. One that is longer than what is looked
+        // at is shown by its beginning, and what comes next is behind it.
+        let over = at >= end && (!self.live || end < part.end());
+        let endless = at < end && taken.next == from;
+        if let Some(last) = reader.partial().filter(|_| !full && (over || endless)) {
             self.take(&last, &mut only, &mut limit, &mut taken, &mut full);
         }
         if !full
@@ -131,13 +136,24 @@ impl Lines<'_> {
             let whole = from <= not_before;
             let bytes = self.output.range(part, from, part.end()).await?;
             let mut reader = self.reader(from);
-            let (mut only, mut lines) = ((!self.echo).then(OutputOnly::default), Vec::new());
+            let (mut only, mut lines) = ((!self.echo).then(OutputOnly::default), VecDeque::new());
+            let mut bytes_kept = 0;
             // What the window's first line was cut from is not known.
             let mut first = !whole;
             let mut each = |line: Line| {
                 let shows = only.as_mut().is_none_or(|only| only.shows(&line.text));
                 if !std::mem::take(&mut first) && shows {
-                    lines.push((line.start, shown(&line)));
+                    let text = shown(&line);
+                    bytes_kept += text.len();
+                    lines.push_back((line.start, text));
+                }
+                // No more is kept than the answer may hold, and one line that shows that there is more.
+                let too_many = |lines: &VecDeque<(u64, String)>, bytes: usize| {
+                    let first = lines.front().map_or(0, |(_, line)| line.len());
+                    lines.len() as u64 > most || (bytes - first > limit.bytes && lines.len() > 1)
+                };
+                while too_many(&lines, bytes_kept) {
+                    bytes_kept -= lines.pop_front().map_or(0, |(_, line)| line.len());
                 }
             };
             reader.push(&bytes, &mut each);
@@ -156,7 +172,7 @@ impl Lines<'_> {
                 taken.from = part.advance(from, start - from);
             }
             let kept = usize::try_from(count).unwrap_or(usize::MAX).min(lines.len());
-            lines[lines.len() - kept..].iter().for_each(|(_, line)| taken.text.push_str(line));
+            lines.iter().skip(lines.len() - kept).for_each(|(_, line)| taken.text.push_str(line));
             if full || count == most || whole || window >= LOOK {
                 return Ok(taken);
             }

@@ -102,6 +102,13 @@ fn framed(ids: &Ids, text: &str, from: u64, to: u64, part: (u64, u64)) -> String
     format!("output, bytes {from} to {to} ({all}):\n{}", fence::fenced(ids, text))
 }
 
+/// What a call that goes on must say again.
+fn same(output: &Output, echo: bool) -> String {
+    let stream = if output.stream == Stream::Console { ", stream: \"console\"" } else { "" };
+    let echo = if echo { "" } else { ", echo: false" };
+    format!("{stream}{echo}")
+}
+
 /// Without the echo: what fits from an offset on, or the last lines.
 async fn printed(
     ids: &Ids,
@@ -119,9 +126,13 @@ async fn printed(
     };
     let piece = lines.forward(from.max(part.start()), limit).await.map_err(|e| e.to_string())?;
     let mut shown = framed(ids, &piece.text, piece.from, piece.next, bounds);
+    if piece.text.is_empty() && piece.next > piece.from {
+        shown = format!("(nothing but commands in bytes {} to {})", piece.from, piece.next);
+    }
     if part.piece(piece.next).is_some() || lines.live {
         let short = view.run.short();
-        let _ = write!(shown, "\nNext: stata_log(run: \"{short}\", offset: {}, echo: false).", piece.next);
+        let same = same(lines.output, lines.echo);
+        let _ = write!(shown, "\nNext: stata_log(run: \"{short}\", offset: {}{same}).", piece.next);
     }
     Ok(shown)
 }
@@ -157,7 +168,8 @@ async fn piece(
     let next = from + taken as u64;
     let mut shown = framed(ids, &text, from, next, (part.start(), part.end()));
     if part.piece(next).is_some() || !view.state.is_end() {
-        let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run.short());
+        let (short, same) = (view.run.short(), same(output, true));
+        let _ = write!(shown, "\nNext: stata_log(run: \"{short}\", offset: {next}{same}).");
     }
     Ok(shown)
 }

@@ -90,7 +90,11 @@ impl Search {
         };
         if found.full || !in_time {
             let short = view.run.short();
-            let _ = write!(text, "\nThere may be more: stata_log(run: \"{short}\", pattern: …, offset: {at}).");
+            let _ = write!(
+                text,
+                "\nThere may be more: stata_log(run: \"{short}\", pattern: …, offset: {at}{}).",
+                super::same(output, self.echo)
+            );
         }
         Ok(text)
     }
