@@ -133,11 +133,11 @@ async fn installed(
     to: &Sender,
 ) -> Result<Result<(String, u64), String>, Gone> {
     let of = about.clone();
-    let begun = blocking(move || {
+    let opened = blocking(move || {
         let home: Option<&Path> = home.as_deref();
         packages::Reading::begin(plus.as_deref(), home, &of.host.places, of.plan.encoding(), of.digests.clone())
     });
-    let mut reading = match begun.await {
+    let mut reading = match opened.await {
         Ok(Ok(reading)) => reading,
         Ok(Err(why)) => return Ok(Err(why)),
         Err(error) => return Ok(Err(format!("they could not be read: {error}"))),

@@ -3,7 +3,10 @@
 //! Names are as they were written, macros included, beside the ending that Stata adds. Files that hold results alone (graphs,
 //! logs, tables of estimates) are no data; commands of packages are not known. A command that cannot be read names nothing.
 
-use super::{commands::without_prefixes, locate::words};
+use super::{
+    commands::{self, without_prefixes},
+    locate::words,
+};
 
 /// One file that a command names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,24 +150,11 @@ fn is(word: &str, name: &str, least: usize) -> bool {
 
 /// The command behind the condition of an `if` in one line.
 fn behind_condition(text: &str) -> Option<&str> {
-    let (mut quoted, mut depth, mut at_word) = (false, 0_i32, true);
-    for (i, c) in text.char_indices() {
-        if !quoted && depth == 0 && at_word && c.is_alphabetic() {
-            let rest = without_prefixes(&text[i..]);
-            // One letter is the name of a variable rather than a command.
-            if first(rest).0.len() > 1 && !plain(rest).is_empty() {
-                return Some(rest);
-            }
-        }
-        match c {
-            '"' => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => depth -= 1,
-            _ => {}
-        }
-        at_word = matches!(c, ' ' | '\t' | ')' | '"');
-    }
-    None
+    commands::behind_condition(text, |rest| {
+        let rest = without_prefixes(rest);
+        // One letter is the name of a variable rather than a command.
+        (first(rest).0.len() > 1 && !plain(rest).is_empty()).then_some(rest)
+    })
 }
 
 /// One line: `///` and comments at the end of lines are left out.

@@ -25,6 +25,30 @@ pub fn without_prefixes(command: &str) -> &str {
     }
 }
 
+/// The command behind the condition of an `if` in one line: `command` of the first rest of the text that it takes, tried where
+/// a word begins that stands in no quotes and no parentheses.
+pub fn behind_condition<'a>(text: &'a str, command: impl Fn(&'a str) -> Option<&'a str>) -> Option<&'a str> {
+    let (mut quoted, mut depth, mut at_word) = (false, 0_i32, true);
+    for (i, c) in text.char_indices() {
+        if !quoted
+            && depth == 0
+            && at_word
+            && c.is_alphabetic()
+            && let Some(found) = command(&text[i..])
+        {
+            return Some(found);
+        }
+        match c {
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        at_word = matches!(c, ' ' | '\t' | ')' | '"');
+    }
+    None
+}
+
 /// The first word of a command, behind its prefixes.
 pub fn first_word(command: &str) -> &str {
     let command = without_prefixes(command);

@@ -268,7 +268,7 @@ pub struct Outcome {
     /// what they wrote to disks; absent = not known
     #[prost(uint64, optional, tag = "25")]
     pub written_bytes: ::core::option::Option<u64>,
-    /// of its host; 0 = not known
+    /// that it could use: its host's, or fewer where Stata was told so; 0 = not known
     #[prost(uint32, tag = "23")]
     pub cores: u32,
     /// of its host; 0 = not known

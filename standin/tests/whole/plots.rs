@@ -1,14 +1,8 @@
 //! Graphs: what is drawn is what is in the data, and what is said about it.
 
-use super::support::{Lab, log};
+use super::support::{Lab, holds, log};
 
 const DATA: &str = "set obs 5\ngenerate x = _n\ngenerate y = x^2\ngenerate str1 s = \"a\"\nreplace y = . in 4\n";
-
-fn holds(text: &str, words: &[&str]) {
-    for w in words {
-        assert!(text.contains(w), "{w}\nis not in\n{text}");
-    }
-}
 
 #[test]
 fn a_scatter_is_exported_as_svg() {

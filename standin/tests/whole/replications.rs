@@ -2,26 +2,12 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::support::{Lab, end_of, log, start_until};
+use super::support::{Lab, end_of, holds, log, log_of_release, start_until};
 
 const SIM: &str = "set seed 11\nprogram define draw, rclass\nargs n\ndrop _all\nquietly set obs `n'\n\
                    generate z = rnormal(3, 2)\nsummarize z\nreturn scalar mean = r(mean)\nreturn scalar Var = r(Var)\nend\n";
 
 const DATA: &str = "clear\nset seed 5\nquietly set obs 200\ngenerate x = rnormal()\ngenerate y = 1 + 2*x + rnormal()\n";
-
-/// The quiet batch log under a release's manners.
-fn log_of(version: &str, source: &str) -> String {
-    let lab = Lab::new(&[("x.do", source)]);
-    let run = lab.command(&["-q", "-b", "do", "x.do"]).env("LONGHAUL_STANDIN_VERSION", version).output().unwrap();
-    assert!(run.status.success());
-    lab.text("x.log")
-}
-
-fn holds(log: &str, words: &[&str]) {
-    for w in words {
-        assert!(log.contains(w), "{w}\nis not in\n{log}");
-    }
-}
 
 #[test]
 fn a_simulation_leaves_its_results_as_data() {
@@ -31,7 +17,7 @@ fn a_simulation_leaves_its_results_as_data() {
          simulate, reps(3) seed(4) nodots: draw 10\nscalar a = mean[3]\nscalar b = Var[3]\n\
          simulate, reps(3) seed(4) nodots nolegend: draw 10\nassert a == mean[3] & b == Var[3]\n"
     );
-    let found = log_of("18", &source);
+    let found = log_of_release("18", &source);
     holds(
         &found,
         &[
@@ -45,7 +31,7 @@ fn a_simulation_leaves_its_results_as_data() {
     );
     assert!(found.ends_with("\nend of do-file\n") && !found.contains("r(9)"), "{found}");
     holds(
-        &log_of("16.1", &format!("{SIM}simulate mean=r(mean), reps(70): draw 20\n")),
+        &log_of_release("16.1", &format!("{SIM}simulate mean=r(mean), reps(70): draw 20\n")),
         &["\n      command:  draw 20\n         mean:  r(mean)\n\nSimulations (70)\n\
              ----+--- 1 ---+--- 2 ---+--- 3 ---+--- 4 ---+--- 5 \n\
              ..................................................    50\n....................\n\n. \nend of do-file\n"],

@@ -1,17 +1,6 @@
 //! What a do-file asks the stand-in about itself, and sets: `c()`, random numbers, processors, the release.
 
-use super::support::{Lab, log};
-
-/// The quiet batch log of a do-file under some of the stand-in's variables.
-fn log_under(variables: &[(&str, &str)], source: &str) -> String {
-    let lab = Lab::new(&[("x.do", source)]);
-    let mut command = lab.command(&["-q", "-b", "do", "x.do"]);
-    for (name, value) in variables {
-        command.env(format!("LONGHAUL_STANDIN_{name}"), value);
-    }
-    assert!(command.output().unwrap().status.success());
-    lab.text("x.log")
-}
+use super::support::{Lab, log, log_under};
 
 #[test]
 fn it_says_what_it_is_when_asked() {

@@ -114,3 +114,26 @@ pub(crate) fn corpus() -> Option<PathBuf> {
     println!("skipped: corpus (set LONGHAUL_CORPUS)");
     None
 }
+
+/// The quiet batch log of a do-file under some of the stand-in's variables.
+pub(crate) fn log_under(variables: &[(&str, &str)], source: &str) -> String {
+    let lab = Lab::new(&[("x.do", source)]);
+    let mut command = lab.command(&["-q", "-b", "do", "x.do"]);
+    for (name, value) in variables {
+        command.env(format!("LONGHAUL_STANDIN_{name}"), value);
+    }
+    assert!(command.output().unwrap().status.success());
+    lab.text("x.log")
+}
+
+/// The same with a release's manners.
+pub(crate) fn log_of_release(version: &str, source: &str) -> String {
+    log_under(&[("VERSION", version)], source)
+}
+
+/// That a text has all these words.
+pub(crate) fn holds(text: &str, words: &[&str]) {
+    for w in words {
+        assert!(text.contains(w), "{w}\nis not in\n{text}");
+    }
+}

@@ -1,24 +1,11 @@
 //! Tables put together and taken apart: `merge`, `append`, `collapse`, `preserve`, and what is temporary.
 
-use super::support::{Lab, log};
+use super::support::{holds, log, log_of_release};
 
 /// Five in the master data, four in the using data, three in common.
 const PAIR: &str = "quietly set obs 4\ngenerate id = _n + 2\ngenerate int b = 10*id\ngenerate a = -1\ngenerate str9 s = \"using\" + string(id)\n\
                     sort b\nquietly save u, replace\nclear\nquietly set obs 5\ngenerate id = 6 - _n\ngenerate byte a = id\n\
                     generate str3 s = \"m\" + string(id)\n";
-
-fn log_of(version: &str, source: &str) -> String {
-    let lab = Lab::new(&[("x.do", source)]);
-    let run = lab.command(&["-q", "-b", "do", "x.do"]).env("LONGHAUL_STANDIN_VERSION", version).output().unwrap();
-    assert!(run.status.success());
-    lab.text("x.log")
-}
-
-fn holds(log: &str, words: &[&str]) {
-    for w in words {
-        assert!(log.contains(w), "{w}\nis not in\n{log}");
-    }
-}
 
 #[test]
 fn a_merge_matches_by_its_keys_and_reports() {
@@ -27,7 +14,7 @@ fn a_merge_matches_by_its_keys_and_reports() {
          assert a == id if _merge != 2\nassert a == -1 & s == \"using6\" if _merge == 2\nassert missing(b) if _merge == 1\n\
          assert id == _n\ncount if _merge == 3\nassert r(N) == 3\n"
     );
-    let found = log_of("18", &source);
+    let found = log_of_release("18", &source);
     holds(
         &found,
         &["(variable a was byte, now float to accommodate using data's values)\n\
@@ -42,7 +29,7 @@ fn a_merge_matches_by_its_keys_and_reports() {
     );
     assert!(found.ends_with("\n. \nend of do-file\n"), "{found}");
     holds(
-        &log_of("16.1", &format!("{PAIR}merge 1:1 id using u, keep(match) nogenerate\ncount\n")),
+        &log_of_release("16.1", &format!("{PAIR}merge 1:1 id using u, keep(match) nogenerate\ncount\n")),
         &[
             "(note: variable a was byte, now float to accommodate using data's values)\n",
             "\n    Result                           # of obs.\n    -----------------------------------------\n\

@@ -42,7 +42,7 @@ async fn the_time_that_is_left_is_learnt_from_the_last_run_of_the_same_code() {
         }
         let (gateway, _agent) = pair(&lab).await;
         let api = &gateway.api;
-        let code = "display \"begun\"\nsleep 10200\n";
+        let code = "display \"started\"\nsleep 10200\n";
         let other = submit(api, "display 1\n", &[]).await;
         api.wait_end(other).await;
         let first = submit(api, code, &["2024"]).await;

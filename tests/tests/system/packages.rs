@@ -53,7 +53,7 @@ impl Site {
     /// Code that installs when its gate is open.
     fn code(&self, name: &str, installs: &str) -> String {
         format!(
-            "display \"{name} has begun\"\nlocal shut = 1\nwhile `shut' {{\n    capture confirm file \"{}\"\n    local shut = _rc\n    \
+            "display \"{name} has started\"\nlocal shut = 1\nwhile `shut' {{\n    capture confirm file \"{}\"\n    local shut = _rc\n    \
              sleep 20\n}}\n{installs}\ndisplay \"{name} is done\"\n",
             self.gate(name).display()
         )
@@ -63,10 +63,10 @@ impl Site {
         submit(self.api(n), SubmitRequest { text: Some(code), ..SubmitRequest::default() }).await
     }
 
-    /// One that installs packages and has begun.
+    /// One that installs packages and has started.
     async fn installing(&self, n: usize, name: &str) -> RunId {
         let run = self.submit(n, self.code(name, "capture ssc install x")).await;
-        self.api(n).wait_output(run, &format!("{name} has begun")).await;
+        self.api(n).wait_output(run, &format!("{name} has started")).await;
         run
     }
 }
@@ -97,7 +97,7 @@ async fn overlap(faults: &str) -> (bool, String) {
         entry: "main.do".into(),
         files: [
             ("main.do", "do sub\n"),
-            ("sub.do", "display \"second has begun\"\ncapture net install x, from(http://a.b)\n"),
+            ("sub.do", "display \"second has started\"\ncapture net install x, from(http://a.b)\n"),
         ]
         .map(|(path, text)| BundleFileRequest::inline(path, base64(text)))
         .into(),
@@ -154,8 +154,8 @@ async fn begins_beside_an_orphan(faults: &str) -> bool {
     // The other one tries four times a second: one that is let in is in by then.
     let later = site.submit(1, "sleep 1500\n".to_owned()).await;
     site.api(1).wait_end(later).await;
-    let begun = began(&site.agents[1], second);
-    assert!(begun || view.waiting.is_some(), "{view:#?}");
+    let started = began(&site.agents[1], second);
+    assert!(started || view.waiting.is_some(), "{view:#?}");
     assert!(!processes::below(&spool).is_empty(), "the first one's Stata goes on");
     site.agents[0].restart();
     site.open("second");
@@ -163,7 +163,7 @@ async fn begins_beside_an_orphan(faults: &str) -> bool {
     for (n, run) in [(0, first), (1, second)] {
         assert_eq!(site.api(n).wait_end(run).await.state, RunState::Succeeded);
     }
-    begun
+    started
 }
 
 #[tokio::test]

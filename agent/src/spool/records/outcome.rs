@@ -73,7 +73,7 @@ pub struct OutcomeRecord {
     /// Bytes written to disks; `None` = not known.
     #[serde(default)]
     pub written_bytes: Option<u64>,
-    /// Cores of the host; 0 = not known.
+    /// Cores that it could use: those of the host, or fewer where Stata was told so; 0 = not known.
     #[serde(default)]
     pub cores: u32,
     /// Memory of the host, bytes; 0 = not known.

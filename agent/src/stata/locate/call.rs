@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, path::Path};
 
+use crate::stata::commands;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Do,
@@ -38,24 +40,11 @@ pub(super) fn with_ending(file: String) -> String {
 fn behind_condition(text: &str) -> Option<&str> {
     const BEGINS: [&str; 12] =
         ["do", "run", "include", "cd", "quietly", "qui", "noisily", "noi", "capture", "cap", "if", "else"];
-    let (mut quoted, mut depth, mut at_word) = (false, 0_i32, true);
-    for (i, c) in text.char_indices() {
-        if !quoted && depth == 0 && at_word && c.is_alphabetic() {
-            let rest = &text[i..];
-            let word = &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())];
-            if BEGINS.contains(&word) && rest[word.len()..].starts_with([' ', '\t', ':', '"']) {
-                return Some(rest);
-            }
-        }
-        match c {
-            '"' => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => depth -= 1,
-            _ => {}
-        }
-        at_word = matches!(c, ' ' | '\t' | ')' | '"');
-    }
-    None
+    commands::behind_condition(text, |rest| {
+        let word = &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())];
+        let begins = BEGINS.contains(&word) && rest[word.len()..].starts_with([' ', '\t', ':', '"']);
+        begins.then_some(rest)
+    })
 }
 
 /// Reads `do "file" args`, `include file`, `cd dir` behind any prefixes and conditions.

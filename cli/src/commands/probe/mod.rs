@@ -125,7 +125,7 @@ pub(super) async fn probe(context: &Context, json: bool) -> Result<u8, Failure> 
 
 /// Asks all questions; `false` = Stata does not start, so they cannot be asked.
 async fn report(context: &Context, bench: &Bench, clock: &Clock) -> io::Result<(Report, bool)> {
-    let place = bench.place("start", "display \"begun\"\n")?;
+    let place = bench.place("start", "display \"started\"\n")?;
     let began = clock.monotonic();
     let ended = bench.batch_run(&place).await?;
     let took = clock.monotonic().saturating_sub(began);
@@ -145,7 +145,7 @@ async fn report(context: &Context, bench: &Bench, clock: &Clock) -> io::Result<(
         switches: vec![],
     };
     let said = format!("{}\n{}", ended.out, ended.err);
-    let starts = String::from_utf8_lossy(&log).contains("\nbegun\n");
+    let starts = String::from_utf8_lossy(&log).contains("\nstarted\n");
     report.answers.push(start(bench, starts, took, &status_words(ended.status), &said));
     let refused = licence::recognise(said.as_bytes());
     let seats = Answer::new("licence", "What does Stata say where its licence is full, has ended or is missing?");

@@ -24,7 +24,7 @@ const BREAK: Duration = Duration::from_secs(15);
 
 /// `exit N, STATA`: its status, and the end of the log.
 pub(super) async fn exit_status(bench: &Bench) -> io::Result<Answer> {
-    let place = bench.place("exit", "display \"begun\"\nexit 3, STATA clear\n")?;
+    let place = bench.place("exit", "display \"started\"\nexit 3, STATA clear\n")?;
     let ended = bench.batch_run(&place).await?;
     let last = bench.last_lines(&bench.log(&place), 3);
     Ok(Answer::new("exit_stata", "What is the status after `exit 3, STATA clear`, and how does the log end?")
@@ -34,7 +34,7 @@ pub(super) async fn exit_status(bench: &Bench) -> io::Result<Answer> {
 
 /// The status after an error of a do-file.
 pub(super) async fn error_status(bench: &Bench) -> io::Result<Answer> {
-    let place = bench.place("error", "display \"begun\"\nerror 459\n")?;
+    let place = bench.place("error", "display \"started\"\nerror 459\n")?;
     let ended = bench.batch_run(&place).await?;
     let last = bench.last_lines(&bench.log(&place), 3);
     let as_assumed = ended.status.is_some_and(|s| s.code() == Some(0)) && last.last().is_some_and(|l| l == "r(459);");
@@ -46,11 +46,11 @@ pub(super) async fn error_status(bench: &Bench) -> io::Result<Answer> {
 
 /// SIGINT in batch mode.
 pub(super) async fn interrupt(bench: &Bench) -> io::Result<Answer> {
-    let place = bench.place("interrupt", "display \"begun\"\nforvalues n = 1/1200 {\nsleep 50\n}\n")?;
+    let place = bench.place("interrupt", "display \"started\"\nforvalues n = 1/1200 {\nsleep 50\n}\n")?;
     let child = bench.start(&place, &[bench.batch(), "do", "lhprobe.do"], Stdio::null())?;
     let asks = Answer::new("interrupt", "What does SIGINT do to Stata in batch mode?");
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if !bench.shows(&place, "\nbegun", SOON * 4).await {
+    if !bench.shows(&place, "\nstarted", SOON * 4).await {
         return Ok(asks.answered("not asked: the do-file did not begin in time"));
     }
     if let Some(pid) = pid {

@@ -55,7 +55,7 @@ fn change(file: &Path) -> io::Result<()> {
     durable::replace(file, after.as_bytes())
 }
 
-/// The text with the switch: in place of the line that sets it, or before everything else, where no table has begun.
+/// The text with the switch: in place of the line that sets it, or before everything else, above any table.
 fn with_results_off(text: &str) -> String {
     const LINE: &str = "results = false    # set by `longhaul doctor --probe`";
     let sets = |line: &str| {
