@@ -190,26 +190,26 @@ fn strange_output_comes_on_demand() {
 #[test]
 fn a_child_outlives_its_parent() {
     let lab = Lab::new(&[("x.do", "*! standin: child 600 group\ndisplay 1\n")]);
-    let before = sleepers();
     assert!(lab.run(&["-q", "-b", "do", "x.do"]).status.success());
-    let left: Vec<i32> = sleepers().into_iter().filter(|p| !before.contains(p)).collect();
-    assert!(!left.is_empty(), "a sleep of 600 s is still there");
-    for raw in left {
+    // A parent that started a program goes on before Linux has put that program's words in place
+    // (`exec` lets it go when the old memory is left), so the child's name may come a moment later.
+    wait_for(|| !sleepers(&lab).is_empty());
+    for raw in sleepers(&lab) {
         let pid = Pid::from_raw(raw).unwrap();
         assert!(test_kill_process(pid).is_ok());
-        let mine = std::fs::read_link(format!("/proc/{raw}/cwd"))
-            .is_ok_and(|c| c == std::fs::canonicalize(lab.path()).unwrap());
-        if mine {
-            kill_process(pid, Signal::KILL).unwrap();
-        }
+        kill_process(pid, Signal::KILL).unwrap();
     }
 }
 
-/// Processes that run `sleep 600`.
-fn sleepers() -> Vec<i32> {
+/// Processes that run `sleep 600` in the folder of `lab`: others of the machine are not of this test.
+fn sleepers(lab: &Lab) -> Vec<i32> {
+    let folder = std::fs::canonicalize(lab.path()).unwrap();
     let Ok(dir) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let is_sleep = |p: &i32| std::fs::read(format!("/proc/{p}/cmdline")).is_ok_and(|c| c == b"sleep\x00600\x00");
-    dir.filter_map(|e| e.ok()?.file_name().to_string_lossy().parse().ok()).filter(is_sleep).collect()
+    let is_ours = |p: &i32| {
+        std::fs::read(format!("/proc/{p}/cmdline")).is_ok_and(|c| c == b"sleep\x00600\x00")
+            && std::fs::read_link(format!("/proc/{p}/cwd")).is_ok_and(|c| c == folder)
+    };
+    dir.filter_map(|e| e.ok()?.file_name().to_string_lossy().parse().ok()).filter(is_ours).collect()
 }
 
 #[test]
