@@ -7,8 +7,10 @@ use http::{HeaderValue, StatusCode, header};
 use longhaul_proto::api;
 
 use crate::{
+    auth::needs::Needs,
     blobs::BlobError,
     ledger::LedgerError,
+    model::Scopes,
     runs::{
         AgentsError, ControlError, DataError, DoFileError, DrainError, FindError, HelpError, ReadError, RerunError,
         SubmitError,
@@ -37,16 +39,30 @@ pub fn problem(status: StatusCode, kind: &str, title: &str, detail: impl Into<St
     Problem { body, retry_after: None }
 }
 
+/// What a token lacks, and whom to ask, for people and models.
+pub fn scope_missing(needs: Needs, scopes: Scopes) -> String {
+    format!(
+        "this needs a token of scope {}, and yours has scope `{scopes}`: ask the operator of this gateway",
+        needs.words()
+    )
+}
+
 impl Problem {
     /// 400: the request contains something we do not accept.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
     }
 
-    /// 403: the principal may not do this.
+    /// 403: the token's scopes do not permit this.
+    pub fn scope_missing(needs: Needs, scopes: Scopes) -> Self {
+        let title = if needs == Needs::OPERATE { "Operators only" } else { "A scope is missing" };
+        let detail = scope_missing(needs, scopes);
+        problem(StatusCode::FORBIDDEN, "forbidden", title, detail)
+    }
+
+    /// 403: only operators may do this.
     pub fn operators_only() -> Self {
-        let detail =
-            "this needs a token of scope `operate`, and yours has scope `use`: ask the operator of this gateway";
+        let detail = "this needs a token of scope `operate`: ask the operator of this gateway";
         problem(StatusCode::FORBIDDEN, "forbidden", "Operators only", detail)
     }
 

@@ -19,8 +19,8 @@ pub(crate) use data_file::{Data, DataActionArg};
 pub(crate) use kept::{DoFiles, Files, Get, Results};
 pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
-    Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
-    TrustClock,
+    Agents, AgentsAction, DeclareDead, Doctor, Drain, Expiry, Hosts, HostsAction, Judge, Release, Resume, Token,
+    TokenAction, TrustClock,
 };
 pub(crate) use packages::{Install, Packages, PackagesAction};
 pub(crate) use runs::{Cancel, Log, Rerun, Run, Runs, RunsAction, Show, Wait};

@@ -95,6 +95,25 @@ pub(crate) struct Token {
     pub(crate) action: TokenAction,
 }
 
+/// When a token ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expiry {
+    /// Never.
+    Never,
+    /// After this time.
+    After(Time),
+}
+
+impl std::str::FromStr for Expiry {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self::Never);
+        }
+        text.parse().map(Self::After).map_err(|expected: String| format!("{expected}, 90d, or `never`"))
+    }
+}
+
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenAction {
@@ -110,12 +129,32 @@ pub(crate) enum TokenAction {
         /// Whom it stands for [default: the name]: a principal of the gateway's own.
         #[arg(long)]
         principal: Option<String>,
-        /// `use` (own runs) or `operate` (everybody's runs, tokens).
-        #[arg(long, default_value = "use", value_parser = ["use", "operate"])]
+        /// What it permits, with commas between: submit, read_own, read_all, cancel_own, cancel_all, audit; `use` is submit,
+        /// read_own and cancel_own, `operate` everything.
+        #[arg(long, default_value = "use", value_name = "SCOPES")]
         scope: String,
-        /// When it ends [default: never].
-        #[arg(long, value_name = "D")]
-        expires: Option<Time>,
+        /// Only on this agent; may be repeated.
+        #[arg(long, value_name = "NAME")]
+        host: Vec<String>,
+        /// Only with seats of this licence pool; may be repeated.
+        #[arg(long, value_name = "NAME")]
+        pool: Vec<String>,
+        /// Only do-files that stand below this folder of the host, and no code that is sent; may be repeated.
+        #[arg(long, value_name = "FOLDER")]
+        root: Vec<String>,
+        /// When it ends, or `never`.
+        #[arg(long, value_name = "D", default_value = "90d")]
+        expires: Expiry,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Give one another secret and print it, once. It lives as long again as it was made for.
+    Rotate {
+        /// Its name; your own token may be rotated by you, others by operators.
+        name: String,
+        /// How long the secret before is accepted too.
+        #[arg(long, value_name = "D", default_value = "1d")]
+        overlap: Time,
         #[command(flatten)]
         ask: Ask,
     },

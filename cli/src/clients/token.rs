@@ -58,8 +58,10 @@ pub(super) async fn for_client(context: &Context, url: &str, found: String, want
     let body = json!({"name": format!("mcp-{name}"), "principal": me["principal"], "scope": "use"});
     let made: Value = client.call(Method::POST, "/api/v1/tokens", Some(&body)).await?;
     let token = made["token"].as_str().ok_or_else(|| Failure::system("the gateway made no token"))?;
+    let ends = made["expires_at"].as_str().and_then(|at| at.get(..10)).unwrap_or("never");
     say(&format!(
-        "made the token mcp-{name} of scope `use` for it: `longhaul token revoke mcp-{name}` makes it worthless"
+        "made the token mcp-{name} of scope `use` for it, which expires {ends} (this command makes another one then): \
+         `longhaul token revoke mcp-{name}` makes it worthless"
     ));
     Ok(token.to_owned())
 }

@@ -1,10 +1,10 @@
-//! `token`: makes, lists and revokes the tokens of the gateway.
+//! `token`: makes, lists, rotates and revokes the tokens of the gateway.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Token, TokenAction},
+    args::{Expiry, Token, TokenAction},
     client::escape,
     context::{Context, Failure},
     gateway_handle::{Begins, GatewayHandle, Need},
@@ -20,7 +20,7 @@ const PATH: &str = "/api/v1/tokens";
 pub(crate) async fn token(context: &Context, args: &Token) -> Result<u8, Failure> {
     // A token must be known to a gateway that stays, or its holder would find out only by using it.
     let begins = match args.action {
-        TokenAction::Add { .. } => Begins::Never,
+        TokenAction::Add { .. } | TokenAction::Rotate { .. } => Begins::Never,
         TokenAction::List { .. } | TokenAction::Revoke { .. } => Begins::WithARecord,
     };
     let gateway = GatewayHandle::open(context, Need { begins, ..Need::default() }).await?;
@@ -43,21 +43,24 @@ async fn act(gateway: &GatewayHandle, action: &TokenAction, when: &When) -> Resu
                 out.text(&output::tokens(tokens, when))?;
             }
         }
-        TokenAction::Add { name, principal, scope, expires, ask } => {
-            let mut body = json!({ "name": name, "scope": scope });
+        TokenAction::Add { name, principal, scope, host, pool, root, expires, ask } => {
+            let limits = json!({ "hosts": host, "pools": pool, "roots": root });
+            let mut body = json!({ "name": name, "scope": scope, "limits": limits });
             if let Some(principal) = principal {
                 body["principal"] = json!(principal);
             }
-            if let Some(expires) = expires {
-                body["expires_in"] = json!(expires.0.as_secs_f64());
+            match expires {
+                Expiry::Never => body["never_expires"] = json!(true),
+                Expiry::After(time) => body["expires_in"] = json!(time.0.as_secs_f64()),
             }
             let made = gateway.client.call(Method::POST, PATH, Some(&body)).await?;
-            if ask.json {
-                out.json(&made)?;
-            } else {
-                say("shown this once; its holder sets LONGHAUL_TOKEN to it, or `token` in the configuration");
-                out.bytes(format!("{}\n", word(&made, "token")).as_bytes())?;
-            }
+            secret(&mut out, &made, ask.json, when)?;
+        }
+        TokenAction::Rotate { name, overlap, ask } => {
+            let body = json!({ "overlap": overlap.0.as_secs_f64() });
+            let path = format!("{PATH}/{}/rotate", escape(name));
+            let made = gateway.client.call(Method::POST, &path, Some(&body)).await?;
+            secret(&mut out, &made, ask.json, when)?;
         }
         TokenAction::Revoke { name, ask } => {
             gateway.client.call(Method::DELETE, &format!("{PATH}/{}", escape(name)), None).await?;
@@ -69,6 +72,21 @@ async fn act(gateway: &GatewayHandle, action: &TokenAction, when: &When) -> Resu
         }
     }
     Ok(0)
+}
+
+/// Prints a secret that was just made.
+fn secret(out: &mut Out, made: &Value, json: bool, when: &When) -> Result<(), Failure> {
+    if json {
+        return Ok(out.json(made)?);
+    }
+    let at = |key: &str| made[key].as_str().map(|at| when.minute(at));
+    let ends = at("expires_at").map_or("it never expires".to_owned(), |at| format!("it expires {at}"));
+    let before = at("secret_before_until").map(|at| format!("; the secret before is accepted until {at}"));
+    say(&format!(
+        "shown this once; its holder sets LONGHAUL_TOKEN to it, or `token` in the configuration; {ends}{}",
+        before.unwrap_or_default()
+    ));
+    Ok(out.bytes(format!("{}\n", word(made, "token")).as_bytes())?)
 }
 
 fn word<'a>(object: &'a Value, key: &str) -> &'a str {

@@ -33,8 +33,18 @@ pub(crate) fn tokens(tokens: &[Value], when: &When) -> String {
         let used = Some(word(token, "last_used_at")).filter(|at| !at.is_empty()).map_or("-".to_owned(), day);
         [word(token, "name"), word(token, "principal"), word(token, "scope"), state, expires, used]
     };
+    let limited = |token: &Value| {
+        let names = |key: &str, what: &str| {
+            let names: Vec<&str> = token["limits"][key].as_array()?.iter().filter_map(Value::as_str).collect();
+            (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")))
+        };
+        let all = [names("hosts", "host"), names("pools", "pool"), names("roots", "do-files below")];
+        let words: Vec<String> = all.into_iter().flatten().collect();
+        (!words.is_empty()).then(|| format!("{}: limited to {}\n", word(token, "name"), words.join("; ")))
+    };
     let rows: Vec<[String; 6]> = tokens.iter().map(row).collect();
     let table = columns(["TOKEN", "PRINCIPAL", "SCOPE", "STATE", "EXPIRES", "LAST USED"], &rows);
+    let table = tokens.iter().filter_map(limited).fold(table, |table, limits| table + &limits);
     match tokens.iter().map(|token| word(token, "uses_known_since")).find(|since| !since.is_empty()) {
         Some(since) => format!("{table}uses are known since {}, when the gateway started\n", day(since)),
         None => table,

@@ -5,7 +5,7 @@ use longhaul_proto::state::RunState;
 
 use crate::{
     frontend::Frontend,
-    model::{Identity, Principal, Typed},
+    model::{Identity, Principal, Scope, Typed},
     problem::{Problem, problem},
 };
 
@@ -60,7 +60,7 @@ pub(super) async fn principal(
     user: Option<&str>,
 ) -> Result<Option<Principal>, Problem> {
     let Some(user) = user else { return Ok(None) };
-    if !who.may_operate() {
+    if !who.scopes.may(Scope::ReadAll) {
         let own = &who.principal;
         if user == own.to_string() || user == own.subject() {
             return Ok(Some(own.clone()));

@@ -13,7 +13,7 @@ use longhaul_proto::api::{ClockTrusted, Hosts};
 use crate::{
     frontend::Frontend,
     metrics::{BUCKETS, Histogram, Metrics},
-    model::{Identity, Scope},
+    model::{Identity, Scopes},
     problem::Problem,
 };
 
@@ -63,7 +63,7 @@ async fn looked(frontend: &Frontend) -> bool {
 
 /// `GET /metrics`: Prometheus' text format.
 pub(super) async fn metrics(State(frontend): State<Frontend>, Extension(who): Extension<Identity>) -> Response {
-    let everything = Identity::new(who.principal, Scope::Operate);
+    let everything = Identity::new(who.principal, Scopes::OPERATE);
     let hosts = frontend.core.runs.hosts(&everything).await;
     let text = text(&frontend, &hosts);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

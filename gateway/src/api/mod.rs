@@ -24,55 +24,65 @@ mod runs;
 mod strict;
 mod tokens;
 
-use axum::{
-    Router,
-    middleware::from_fn_with_state,
-    routing::{delete, get, post},
+use axum::{Router, middleware::from_fn_with_state};
+use http::Method;
+
+use crate::{
+    auth::needs::{Needs, Routes, Row},
+    frontend::{Frontend, disconnect},
 };
 
-use crate::frontend::{Frontend, disconnect};
+/// The router of the API, and what each of its routes needs.
+pub fn router(frontend: Frontend) -> (Router, Vec<Row>) {
+    routes().layer(from_fn_with_state(frontend.clone(), disconnect::seen)).with_state(frontend)
+}
 
 /// All routes of the API.
-pub fn router(frontend: Frontend) -> Router {
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/api/v1/runs", get(runs::list).post(runs::submit))
-        .route("/api/v1/runs/adopt", post(runs::adopt_from))
-        .route("/api/v1/runs/{run}", get(runs::get))
-        .route("/api/v1/runs/{run}/adopt", post(runs::adopt))
-        .route("/api/v1/runs/{run}/cancel", post(runs::cancel))
-        .route("/api/v1/runs/{run}/declare-dead", post(runs::declare_dead))
-        .route("/api/v1/runs/{run}/rerun", post(runs::rerun))
-        .route("/api/v1/runs/{run}/release", post(runs::release))
-        .route("/api/v1/clock/trust", post(health::trust_clock))
-        .route("/api/v1/runs/{run}/history", get(history::get))
-        .route("/api/v1/runs/{run}/output", get(output::get))
-        .route("/api/v1/runs/{run}/events", get(events::get))
-        .route("/api/v1/runs/{run}/do-files", get(do_files::list))
-        .route("/api/v1/runs/{run}/do-files/{sha256}", get(do_files::get))
-        .route("/api/v1/runs/{run}/files", get(files::list))
-        .route("/api/v1/runs/{run}/files/{*name}", get(files::get))
-        .route("/api/v1/runs/{run}/results", get(results::get))
-        .route("/api/v1/runs/{run}/record", get(record::get))
-        .route("/api/v1/blobs", post(blobs::begin).options(blobs::abilities))
-        .route(
-            "/api/v1/blobs/{sha256}",
-            get(blobs::get).head(blobs::head).put(blobs::put).patch(blobs::patch).delete(blobs::end),
-        )
-        .route("/api/v1/help", get(help::get))
-        .route("/api/v1/data", get(data::get))
-        .route("/api/v1/hosts", get(hosts::list))
-        .route("/api/v1/hosts/drain", post(hosts::drain))
-        .route("/api/v1/hosts/resume", post(hosts::resume))
-        .route("/api/v1/hosts/forget", post(hosts::forget))
-        .route("/api/v1/whoami", get(tokens::whoami))
-        .route("/api/v1/agents", get(agents::list))
-        .route("/api/v1/agents/{name}/approve", post(agents::approve))
-        .route("/api/v1/agents/{name}/revoke", post(agents::revoke))
-        .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
-        .route("/api/v1/tokens/{name}", delete(tokens::revoke))
-        .layer(from_fn_with_state(frontend.clone(), disconnect::seen))
-        .with_state(frontend)
+pub fn routes() -> Routes<Frontend> {
+    let (get, post, delete) = (|| Method::GET, || Method::POST, || Method::DELETE);
+    let (read, operate) = (Needs::READ, Needs::OPERATE);
+    Routes::new()
+        .on(get(), "/healthz", Needs::Nothing, health::alive)
+        .on(get(), "/readyz", Needs::Nothing, health::ready)
+        .on(get(), "/metrics", Needs::Token, health::metrics)
+        .on(get(), "/api/v1/runs", read, runs::list)
+        .on(post(), "/api/v1/runs", Needs::SUBMIT, runs::submit)
+        .on(post(), "/api/v1/runs/adopt", operate, runs::adopt_from)
+        .on(get(), "/api/v1/runs/{run}", read, runs::get)
+        .on(post(), "/api/v1/runs/{run}/adopt", operate, runs::adopt)
+        .on(post(), "/api/v1/runs/{run}/cancel", Needs::CANCEL, runs::cancel)
+        .on(post(), "/api/v1/runs/{run}/declare-dead", operate, runs::declare_dead)
+        .on(post(), "/api/v1/runs/{run}/rerun", Needs::SUBMIT, runs::rerun)
+        .on(post(), "/api/v1/runs/{run}/release", operate, runs::release)
+        .on(post(), "/api/v1/clock/trust", operate, health::trust_clock)
+        .on(get(), "/api/v1/runs/{run}/history", read, history::get)
+        .on(get(), "/api/v1/runs/{run}/output", read, output::get)
+        .on(get(), "/api/v1/runs/{run}/events", read, events::get)
+        .on(get(), "/api/v1/runs/{run}/do-files", read, do_files::list)
+        .on(get(), "/api/v1/runs/{run}/do-files/{sha256}", read, do_files::get)
+        .on(get(), "/api/v1/runs/{run}/files", read, files::list)
+        .on(get(), "/api/v1/runs/{run}/files/{*name}", read, files::get)
+        .on(get(), "/api/v1/runs/{run}/results", read, results::get)
+        .on(get(), "/api/v1/runs/{run}/record", read, record::get)
+        .on(post(), "/api/v1/blobs", Needs::SUBMIT, blobs::begin)
+        .on(Method::OPTIONS, "/api/v1/blobs", Needs::Token, blobs::abilities)
+        .on(get(), "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::get)
+        .on(Method::HEAD, "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::head)
+        .on(Method::PUT, "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::put)
+        .on(Method::PATCH, "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::patch)
+        .on(delete(), "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::end)
+        .on(get(), "/api/v1/help", Needs::Token, help::get)
+        .on(get(), "/api/v1/data", Needs::SUBMIT, data::get)
+        .on(get(), "/api/v1/hosts", Needs::Token, hosts::list)
+        .on(post(), "/api/v1/hosts/drain", operate, hosts::drain)
+        .on(post(), "/api/v1/hosts/resume", operate, hosts::resume)
+        .on(post(), "/api/v1/hosts/forget", operate, hosts::forget)
+        .on(get(), "/api/v1/whoami", Needs::Token, tokens::whoami)
+        .on(get(), "/api/v1/agents", operate, agents::list)
+        .on(post(), "/api/v1/agents/{name}/approve", operate, agents::approve)
+        .on(post(), "/api/v1/agents/{name}/revoke", operate, agents::revoke)
+        .on(get(), "/api/v1/tokens", operate, tokens::list)
+        .on(post(), "/api/v1/tokens", operate, tokens::add)
+        .on(post(), "/api/v1/tokens/{name}/rotate", Needs::Token, tokens::rotate)
+        .on(delete(), "/api/v1/tokens/{name}", operate, tokens::revoke)
 }

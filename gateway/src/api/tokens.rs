@@ -1,4 +1,6 @@
-//! Tokens, for operators: made, listed, revoked. A token is shown once, in the answer that makes it.
+//! Tokens, for operators: made, listed, given another secret, revoked. A token is shown once, in the answer that makes it.
+
+use std::time::Duration;
 
 use axum::{
     Extension, Json,
@@ -6,20 +8,30 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use longhaul_proto::{clock::rfc3339, faults};
+use longhaul_proto::{clock::rfc3339, faults, paths};
 use serde::{Deserialize, Serialize};
 
 use super::{operator::Operator, strict};
 use crate::{
-    auth::token,
+    auth::{gate::Shown, needs::Needs, token},
     frontend::Frontend,
-    ledger::TokenRecord,
-    model::{Identity, Principal, Scope, Typed},
+    ledger::{Rotation, TokenRecord},
+    model::{Identity, Principal, Scope, Scopes, TokenLimits, Typed},
     problem::{Problem, problem},
 };
 
 /// Longest name of a token or principal, characters.
 const MAX_NAME: usize = 64;
+
+/// How long a token lives of which nothing else is said. Long enough for a project, short enough that one that leaked and was
+/// forgotten ends.
+const LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How long a secret that was replaced is accepted too, of which nothing else is said: time to put the new one into place.
+const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+
+/// Most names of hosts, pools or folders that a token is limited to, and the longest of them, bytes.
+const MAX_LIMITS: (usize, usize) = (100, 1024);
 
 /// Body of `POST /api/v1/tokens`.
 #[derive(Debug, Deserialize)]
@@ -32,10 +44,24 @@ pub(super) struct AddToken {
     principal: Option<String>,
     /// `use` when absent.
     #[serde(default)]
-    scope: Scope,
-    /// Seconds from now; never when absent.
+    scope: Scopes,
+    /// Where it permits that; everywhere when absent.
+    #[serde(default)]
+    limits: TokenLimits,
+    /// Seconds from now; [`LIFE`] when absent.
     #[serde(default)]
     expires_in: Option<f64>,
+    /// It never expires.
+    #[serde(default)]
+    never_expires: bool,
+}
+
+/// Body of `POST /api/v1/tokens/{name}/rotate`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RotateToken {
+    /// How long the secret before is accepted too, seconds; [`OVERLAP`] when absent.
+    overlap: Option<f64>,
 }
 
 /// A token as listed.
@@ -43,8 +69,17 @@ pub(super) struct AddToken {
 pub(super) struct TokenView {
     name: String,
     principal: String,
-    scope: Scope,
+    scope: Scopes,
+    scopes: Vec<Scope>,
+    #[serde(skip_serializing_if = "TokenLimits::is_none")]
+    limits: TokenLimits,
     created_at: Option<String>,
+    /// When its secret was last replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<String>,
+    /// Until when the secret before is accepted too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_before_until: Option<String>,
     expires_at: Option<String>,
     expired: bool,
     revoked_at: Option<String>,
@@ -67,7 +102,14 @@ impl TokenView {
             uses_known_since: None,
             name: record.name,
             principal: record.principal.to_string(),
-            scope: record.scope,
+            scope: record.scopes,
+            scopes: record.scopes.list(),
+            limits: record.limits,
+            rotated_at: record.rotated_ms.and_then(rfc3339),
+            secret_before_until: record
+                .before
+                .filter(|before| before.until_ms > now_ms)
+                .and_then(|before| rfc3339(before.until_ms)),
             created_at: rfc3339(record.created_ms),
             expires_at: record.expires_ms.and_then(rfc3339),
             revoked_at: record.revoked_ms.and_then(rfc3339),
@@ -93,23 +135,28 @@ pub(super) async fn add(
         }
     }
     let now = frontend.core.deps.clock.unix_ms();
+    let limits = checked(ask.limits)?;
     let expires_ms = match ask.expires_in {
-        None => None,
+        Some(_) if ask.never_expires => {
+            return Err(Problem::bad_request("fields `expires_in` and `never_expires`: pass one of them"));
+        }
+        None if ask.never_expires => None,
+        None => Some(now + i64::try_from(LIFE.as_millis()).unwrap_or(i64::MAX)),
         Some(seconds) if seconds.is_finite() && (1.0..=1e10).contains(&seconds) => Some(now + (seconds * 1e3) as i64),
         Some(_) => return Err(Problem::bad_request("field `expires_in`: seconds from now, 1 or more")),
     };
-    let secret = token::generate().map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "cannot make a token");
-        Problem::internal()
-    })?;
+    let secret = generated()?;
     let record = TokenRecord {
         name: ask.name,
         principal,
         sha256: token::digest(&secret),
-        scope: ask.scope,
+        scopes: ask.scope,
+        limits,
         created_ms: now,
         expires_ms,
         revoked_ms: None,
+        rotated_ms: None,
+        before: None,
     };
     if !explicit && !faults::bug("principals_taken_over") {
         unknown(&frontend, &record).await?;
@@ -120,6 +167,25 @@ pub(super) async fn add(
     frontend.core.runs.principals_changed().await;
     tracing::info!(by = %who.principal, name = %record.name, principal = %record.principal, "token made");
     Ok((StatusCode::CREATED, Json(TokenView::of(record, now, Some(secret)))).into_response())
+}
+
+/// The limits of a new token, each name as it is compared.
+fn checked(limits: TokenLimits) -> Result<TokenLimits, Problem> {
+    for (field, names) in [("hosts", &limits.hosts), ("pools", &limits.pools), ("roots", &limits.roots)] {
+        let wrong = |name: &String| name.is_empty() || name.len() > MAX_LIMITS.1 || name.chars().any(char::is_control);
+        if names.len() > MAX_LIMITS.0 || names.iter().any(wrong) {
+            let detail = format!(
+                "field `limits.{field}`: at most {} names of 1 to {} bytes, without control characters",
+                MAX_LIMITS.0, MAX_LIMITS.1
+            );
+            return Err(Problem::bad_request(detail));
+        }
+    }
+    if let Some(root) = limits.roots.iter().find(|root| !paths::is_absolute(root) || !limits.allows_path(root)) {
+        let detail = format!("field `limits.roots`: `{root}` is no full path of a folder, without `..`");
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(limits)
 }
 
 /// Refuses a token whose name alone would make its holder a principal that has runs or had a token already.
@@ -203,15 +269,82 @@ pub(super) async fn revoke(
     Err(problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail))
 }
 
+/// `POST /api/v1/tokens/{name}/rotate`: another secret for the same token, which lives as long again as it was made for. Its
+/// holder may do that, and operators.
+pub(super) async fn rotate(
+    State(frontend): State<Frontend>,
+    Extension(who): Extension<Identity>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let own = request.extensions().get::<Shown>().is_some_and(|Shown(shown)| *shown == name);
+    if !own && !who.may_operate() && !faults::bug("scopes_ignored") {
+        return Err(Problem::scope_missing(Needs::OPERATE, who.scopes));
+    }
+    let (ask, _room): (RotateToken, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    let overlap = match ask.overlap {
+        None => OVERLAP,
+        Some(seconds) if seconds.is_finite() && (0.0..=1e8).contains(&seconds) => Duration::from_secs_f64(seconds),
+        Some(_) => return Err(Problem::bad_request("field `overlap`: seconds from now, 0 or more")),
+    };
+    let unknown = || {
+        let detail = format!("there is no valid token `{name}`: `longhaul token list` lists them");
+        problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail)
+    };
+    let all = frontend.core.ledger.token_list().await?;
+    let known = all.into_iter().find(|token| token.name == name).ok_or_else(unknown)?;
+    let now = frontend.core.deps.clock.unix_ms();
+    if known.expires_ms.is_some_and(|at| at <= now) {
+        let detail = format!("the token `{name}` has expired: make another one with `longhaul token add`");
+        return Err(problem(StatusCode::CONFLICT, "expired", "The token has expired", detail));
+    }
+    let secret = generated()?;
+    let life = known.expires_ms.map(|at| at - known.rotated_ms.unwrap_or(known.created_ms));
+    let rotation = Rotation {
+        sha256: token::digest(&secret),
+        at_ms: now,
+        expires_ms: life.map(|life| now + life),
+        before_until_ms: now.saturating_add(i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX)),
+    };
+    let rotated = frontend.core.ledger.token_rotate(&name, rotation).await?.ok_or_else(unknown)?;
+    frontend.known_tokens.forget();
+    if overlap.is_zero() {
+        // Answers under way were asked for with the secret before.
+        frontend.revocations.revoked(&name);
+    }
+    tracing::info!(by = %who.principal, %name, "token has another secret");
+    Ok(Json(TokenView::of(rotated, now, Some(secret))).into_response())
+}
+
+fn generated() -> Result<String, Problem> {
+    token::generate().map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot make a token");
+        Problem::internal()
+    })
+}
+
 /// The principal that the request's token stands for.
 #[derive(Debug, Serialize)]
 pub(super) struct WhoAmI {
     principal: String,
     issuer: String,
-    scope: Scope,
+    scope: Scopes,
+    scopes: Vec<Scope>,
+    #[serde(skip_serializing_if = "TokenLimits::is_none")]
+    limits: TokenLimits,
+    /// The name of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 /// `GET /api/v1/whoami`.
-pub(super) async fn whoami(Extension(who): Extension<Identity>) -> Json<WhoAmI> {
-    Json(WhoAmI { principal: who.principal.to_string(), issuer: who.principal.issuer().to_owned(), scope: who.scope })
+pub(super) async fn whoami(Extension(who): Extension<Identity>, shown: Option<Extension<Shown>>) -> Json<WhoAmI> {
+    Json(WhoAmI {
+        principal: who.principal.to_string(),
+        issuer: who.principal.issuer().to_owned(),
+        scope: who.scopes,
+        scopes: who.scopes.list(),
+        limits: (*who.limits).clone(),
+        token: shown.map(|Extension(Shown(name))| name),
+    })
 }

@@ -12,7 +12,7 @@ use super::token;
 use crate::{
     key_store::{self, KeyStore, KeyStoreError},
     ledger::{LedgerError, TokenRecord, TokenStore},
-    model::{Principal, Scope},
+    model::{Principal, Scopes, TokenLimits},
 };
 
 /// Name of the file with the local user's token.
@@ -103,10 +103,13 @@ async fn add(ledger: &dyn TokenStore, clock: &Clock, made: &Credentials) -> Resu
             name,
             principal,
             sha256,
-            scope: Scope::Operate,
+            scopes: Scopes::OPERATE,
+            limits: TokenLimits::default(),
             created_ms: now,
             expires_ms: None,
             revoked_ms: None,
+            rotated_ms: None,
+            before: None,
         })
         .await?;
     Ok(())

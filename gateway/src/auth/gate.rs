@@ -16,11 +16,12 @@ use longhaul_proto::{
 use super::{
     known_tokens::KnownTokens,
     lasting::{self, Lasting, Revocations},
+    needs::Table,
     origin::{Allowed, Refused},
     token,
 };
 use crate::{
-    ledger::{LedgerError, TokenStore},
+    ledger::{LedgerError, TokenRecord, TokenStore},
     limits::incoming,
     model::Identity,
     problem::{Problem, problem},
@@ -42,6 +43,10 @@ const FLEET_CALL: Duration = Duration::from_secs(60);
 
 /// A token's name, and when it expires, Unix ms.
 type Token = (String, Option<i64>);
+
+/// The name of the token that a request showed, in its extensions.
+#[derive(Clone, Debug)]
+pub struct Shown(pub String);
 
 /// How requests are authenticated.
 pub enum Mode {
@@ -82,6 +87,8 @@ pub struct Gate {
     pub revocations: Revocations,
     /// Tokens that were looked up just now.
     pub known: KnownTokens,
+    /// What each route needs.
+    pub table: Table,
 }
 
 /// The layer itself: `axum::middleware::from_fn_with_state(gate, auth::gate::check)`.
@@ -115,6 +122,9 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     }
     match gate.identify(request.headers()).await {
         Ok((identity, token)) => {
+            if let Err(refused) = gate.table.check(&request, &identity) {
+                return refused.into_response();
+            }
             if let Some(connection) = request.extensions().get::<Connection>()
                 && let Err(TooMany { count }) = connection.belongs_to(&identity.principal.to_string())
             {
@@ -127,6 +137,9 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
                 Err(refused) => return *refused,
             };
             request.extensions_mut().insert(identity);
+            if let Some((name, _)) = &token {
+                request.extensions_mut().insert(Shown(name.clone()));
+            }
             let revoked = token.map(|(name, expires_ms)| gate.revocations.of(&name, expires_ms));
             lasting::watched(next.run(request).await, held, revoked)
         }
@@ -157,16 +170,24 @@ impl Gate {
         };
         let digest = token::digest(token);
         let found = self.known.find(&**ledger, &self.clock, &digest).await.map_err(|e| Box::new(ledger_down(&e)))?;
-        let Some(record) = found.filter(|r| token::same(&r.sha256, &digest)) else {
+        let is = |secret: &str| token::same(secret, &digest);
+        let known = |r: &TokenRecord| is(&r.sha256) || r.before.as_ref().is_some_and(|before| is(&before.sha256));
+        let Some(record) = found.filter(known) else {
             return Err(Box::new(unauthorized("this gateway does not know the token", true)));
         };
         if record.revoked_ms.is_some() {
             return Err(Box::new(unauthorized(&format!("the token `{}` was revoked", record.name), true)));
         }
-        if record.expires_ms.is_some_and(|at| at <= self.clock.unix_ms()) {
-            return Err(Box::new(unauthorized(&format!("the token `{}` has expired", record.name), true)));
+        let ends_ms = record.ends_ms(&digest);
+        if ends_ms.is_some_and(|at| at <= self.clock.unix_ms()) {
+            let why = match record.sha256 == digest {
+                true => format!("the token `{}` has expired", record.name),
+                false => format!("the token `{}` has another secret now (`longhaul token rotate`)", record.name),
+            };
+            return Err(Box::new(unauthorized(&why, true)));
         }
-        Ok((Identity::new(record.principal, record.scope), Some((record.name, record.expires_ms))))
+        let identity = Identity { limits: Arc::new(record.limits), ..Identity::new(record.principal, record.scopes) };
+        Ok((identity, Some((record.name, ends_ms))))
     }
 }
 

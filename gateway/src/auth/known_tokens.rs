@@ -101,8 +101,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        ledger::{Answer, memory::MemoryLedger},
-        model::{Principal, Scope},
+        ledger::{Answer, Rotation, memory::MemoryLedger},
+        model::{Principal, Scopes, TokenLimits},
     };
 
     /// Counts look-ups; each answers what was true when it was begun, once there is a permit.
@@ -130,6 +130,9 @@ mod tests {
         }
         fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
             self.ledger.token_revoke(name, at_ms)
+        }
+        fn token_rotate<'a>(&'a self, name: &'a str, rotation: Rotation) -> Answer<'a, Option<TokenRecord>> {
+            self.ledger.token_rotate(name, rotation)
         }
         fn principals_called<'a>(&'a self, subject: &'a str) -> Answer<'a, Vec<Principal>> {
             self.ledger.principals_called(subject)
@@ -160,10 +163,13 @@ mod tests {
             name: name.to_owned(),
             principal: Principal::new("local", name),
             sha256: name.to_owned(),
-            scope: Scope::Use,
+            scopes: Scopes::USE,
+            limits: TokenLimits::default(),
             created_ms: 1,
             expires_ms: None,
             revoked_ms: None,
+            rotated_ms: None,
+            before: None,
         };
         let (hands, known) = (Hands::default(), KnownTokens::default());
         let clock = Clock::from_source(hands.clone());

@@ -9,6 +9,7 @@ pub mod gate;
 pub mod handles;
 pub mod known_tokens;
 pub mod lasting;
+pub mod needs;
 pub mod origin;
 pub mod token;
 

@@ -29,7 +29,7 @@ impl Fleet {
             principal: principal.subject().to_owned(),
             ..Default::default()
         };
-        let (need, principal) = (need.clone(), principal.clone());
+        let (need, principal) = (Box::new(need.clone()), principal.clone());
         let asked = self.ask(|reply| Command::Candidates { principal, need, reply }).await.unwrap_or_default();
         let mut pending: FuturesUnordered<_> = asked
             .into_iter()

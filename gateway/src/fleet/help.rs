@@ -37,12 +37,15 @@ impl Fleet {
     /// Asks the named host, or the first of those that this principal may use: such with a real Stata come first.
     pub(crate) async fn help(
         &self,
-        host: &str,
+        need: Need,
         principal: &Principal,
         request: wire::HelpRequest,
     ) -> Result<Helped, NoHelp> {
-        let (asker, need) = (principal.clone(), Need { host: host.to_owned(), ..Need::default() });
-        let asked = self.ask(|reply| Command::Candidates { principal: asker, need, reply }).await.unwrap_or_default();
+        let asker = principal.clone();
+        let asked = self
+            .ask(|reply| Command::Candidates { principal: asker, need: Box::new(need), reply })
+            .await
+            .unwrap_or_default();
         let stata: HashMap<String, bool> = self
             .infos()
             .into_iter()

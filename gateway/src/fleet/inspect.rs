@@ -79,7 +79,7 @@ impl Fleet {
         finders: bool,
         mut enough: impl FnMut(Inspected) -> bool,
     ) {
-        let (need, principal) = (need.clone(), principal.clone());
+        let (need, principal) = (Box::new(need.clone()), principal.clone());
         let asked = self.ask(|reply| Command::Candidates { principal, need, reply }).await.unwrap_or_default();
         let mut pending: FuturesUnordered<_> = asked
             .into_iter()

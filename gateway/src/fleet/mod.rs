@@ -241,7 +241,7 @@ impl Fleet {
         let valid = || tokens.iter().filter(|token| token.revoked_ms.is_none());
         let known: BTreeSet<Principal> = valid().map(|token| token.principal.clone()).collect();
         // An operator whose token is revoked counts only if there is no other.
-        let operators = tokens.iter().filter(|token| token.scope == Scope::Operate);
+        let operators = tokens.iter().filter(|token| token.scopes.may(Scope::Operate));
         let first = operators.min_by_key(|token| (token.revoked_ms.is_some(), token.created_ms, &token.name));
         let first = first.map(|token| token.principal.clone()).unwrap_or_default();
         let first_only = (known.len() > 1).then_some(first);

@@ -79,6 +79,7 @@ pub(crate) const NAMED: usize = 3;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Obstacle {
     NoMatch,
+    NotPermitted,
     NotServed,
     Unfit,
     TooOld,
@@ -128,6 +129,7 @@ fn obstacle(principal: &Principal, need: &Need, host: &Host, situation: &impl Si
     let able = || if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
     match () {
         () if !need.asks_for(&host.name, |key| host.labels.get(key)) => Some(Obstacle::NoMatch),
+        () if !need.permits(&host.name, &host.pool) => Some(Obstacle::NotPermitted),
         () if !host.allowed.takes(principal) => Some(Obstacle::NotServed),
         () if situation.is_away(host) => Some(Obstacle::Away),
         () if !able() => Some(Obstacle::NoMatch),
@@ -145,6 +147,11 @@ fn reason(near: Obstacle, principal: &Principal, need: &Need, host: &Host, situa
     let name = &host.name;
     match near {
         Obstacle::NoMatch => QueueReason::lasting(no_match(need)),
+        Obstacle::NotPermitted => QueueReason::lasting(format!(
+            "the token that it was submitted with is limited to {}, and no agent there can take it: cancel this run, or ask \
+             the operator for another token",
+            need.limits()
+        )),
         Obstacle::NotServed => QueueReason::lasting(host.allowed.refusal(name, principal)),
         Obstacle::Unfit => {
             let why = need.unfit.get(&host.id).map(String::as_str).unwrap_or_default();

@@ -27,9 +27,15 @@ use tokio::net::TcpListener;
 
 use crate::{
     api,
-    auth::{self, Gate, Mode, gate::NotLoopback, lasting::Lasting},
+    auth::{
+        self, Gate, Mode,
+        gate::NotLoopback,
+        lasting::Lasting,
+        needs::{Needs, Row, Table},
+    },
     frontend::{self, Core, Frontend},
-    model::{Identity, Scope},
+    mcp,
+    model::{Identity, Scopes},
     problem::{Problem, problem},
 };
 
@@ -52,11 +58,14 @@ pub enum ServeError {
 /// When tokens are switched off on an address that others can reach.
 pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
     if core.options.no_auth {
-        Mode::open(core.addr, Identity::local(auth::credentials::os_user(), Scope::Operate))
+        Mode::open(core.addr, Identity::local(auth::credentials::os_user(), Scopes::OPERATE))
     } else {
         Ok(Mode::Token(core.ledger.clone()))
     }
 }
+
+/// The agents' service. The gate lets agents through to it, whose connections prove their keys, and no token.
+pub(crate) const AGENTS: Row = Row { method: None, path: "/longhaul.v1.Fleet/{*call}", needs: Needs::Nothing };
 
 /// Everything the port answers; `mcp` is what [`crate::mcp::router`] made.
 pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
@@ -67,6 +76,7 @@ pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router)
         streams: options.streams_per_principal,
         calls: options.calls_per_principal,
     };
+    let (api, rows) = api::router(frontend.clone());
     let gate = Arc::new(Gate {
         mode,
         allowed: (*frontend.allowed).clone(),
@@ -74,11 +84,12 @@ pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router)
         lasting,
         revocations: frontend.revocations.clone(),
         known: frontend.known_tokens.clone(),
+        table: Table::of(rows.into_iter().chain(mcp::ROWS).chain([AGENTS])),
     });
     Router::new()
-        .merge(api::router(frontend.clone()))
+        .merge(api)
         .merge(mcp)
-        .route_service(&format!("{}{{*call}}", auth::gate::FLEET_PREFIX), fleet)
+        .route_service(AGENTS.path, fleet)
         .fallback(async || nothing_here())
         .method_not_allowed_fallback(async || wrong_method())
         .layer(from_fn_with_state(gate, auth::gate::check))

@@ -59,7 +59,7 @@ pub use runs::{
     AttemptChange, AttemptEnd, AttemptRow, ListQuery, Read, RunFilter, RunStore, Transition, TransitionRow,
 };
 pub use stashes::{Stash, StashStore};
-pub use tokens::{TokenRecord, TokenStore};
+pub use tokens::{Rotation, SecretBefore, TokenRecord, TokenStore};
 pub use upkeep::{Ended, MirrorCopy, UpkeepStore};
 
 /// Everything that the gateway must not forget.

@@ -13,9 +13,9 @@ use longhaul_proto::{api::FilesRemoved, digest::ContentDigest, faults, ids::RunI
 use super::{
     Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore,
     DoFileStore, DoFiles, DrainRecord, Ended, Finished, Inserted, LeaseRecord, LeaseStore, Ledger, LedgerError,
-    ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, RunFileStore, RunFiles, RunStore, Stash, StashStore,
-    TokenRecord, TokenStore, Transition, TransitionRow, UpkeepStore, Upload, UploadBegun, memory::MemoryLedger,
-    methods::methods,
+    ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, Rotation, RunFileStore, RunFiles, RunStore, Stash,
+    StashStore, TokenRecord, TokenStore, Transition, TransitionRow, UpkeepStore, Upload, UploadBegun,
+    memory::MemoryLedger, methods::methods,
 };
 use crate::model::{Attempt, CancelIntent, Owner, Principal, Record, Removed};
 
@@ -159,6 +159,7 @@ impl TokenStore for UnreliableLedger {
         read token_find(sha256: &'a str) -> Option<TokenRecord>;
         read token_list() -> Vec<TokenRecord>;
         write token_revoke(name: &'a str, at_ms: i64) -> bool;
+        write token_rotate(name: &'a str, rotation: Rotation) -> Option<TokenRecord>;
         read principals_called(subject: &'a str) -> Vec<Principal>;
     }
 }

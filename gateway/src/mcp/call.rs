@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use super::{
     args::Args,
-    client,
+    client, needs,
     output::ToolOutput,
     own_answer::OwnAnswer,
     progress::{Reporter, Sink},
@@ -325,7 +325,10 @@ fn open(
     let trace =
         if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     Ok(Call {
-        caller: Caller::of(frontend, &context)?,
+        caller: Caller::of(frontend, &context).and_then(|caller| {
+            needs::check_tool(spec.name, &caller.who)?;
+            Ok(caller)
+        })?,
         args: Args::read(spec, request.arguments)?,
         trace,
         client: context.client_info(),

@@ -23,6 +23,7 @@
 //! - [`envelope`] answers messages that are no requests of MCP;
 //! - [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners;
+//! - [`needs`] says which scopes a tool or method needs;
 //! - [`own_answer`] answers calls that wait without what the library keeps for each of them;
 //! - [`resumable`] finds the call that an event id stands for, and [`resume`] answers it again.
 
@@ -41,6 +42,7 @@ mod help;
 mod joined;
 mod list;
 mod log;
+pub mod needs;
 mod output;
 mod own_answer;
 mod paths;
@@ -82,7 +84,10 @@ use rmcp::{
     },
 };
 
-use crate::frontend::Frontend;
+use crate::{
+    auth::needs::{Needs, Row},
+    frontend::Frontend,
+};
 use resumable::{Resumables, Store};
 use sessions::Sessions;
 
@@ -156,6 +161,10 @@ async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Durat
     }
 }
 
+/// What the routes of [`router`] need: what is asked through them is checked by [`needs`].
+pub const ROWS: [Row; 2] =
+    [Row { method: None, path: "/mcp", needs: Needs::Token }, Row { method: None, path: "/mcp/", needs: Needs::Token }];
+
 /// Answers MCP requests. The library makes one for every request of the newer era, so it holds only the frontend.
 #[derive(Clone)]
 pub struct Server {
@@ -216,6 +225,7 @@ impl ServerHandler for Server {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
+        needs::check_method("completion/complete", &context)?;
         completion::complete(&self.frontend, &request, &context).await
     }
 
@@ -224,6 +234,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        needs::check_method("resources/list", &context)?;
         resources::list(&self.frontend, &context).await
     }
 
@@ -240,6 +251,7 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        needs::check_method("resources/read", &context)?;
         resources::read(&self.frontend, &request.uri, &context).await.map(Into::into)
     }
 
@@ -248,6 +260,7 @@ impl ServerHandler for Server {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
+        needs::check_method("tasks/get", &context)?;
         tasks::get(&self.frontend, &request.task_id, &context).await
     }
 
@@ -256,6 +269,7 @@ impl ServerHandler for Server {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        needs::check_method("tasks/update", &context)?;
         tasks::update(&self.frontend, &request.task_id, &context).await
     }
 
@@ -264,6 +278,7 @@ impl ServerHandler for Server {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        needs::check_method("tasks/cancel", &context)?;
         tasks::cancel(&self.frontend, &request.task_id, &context).await
     }
 

@@ -282,7 +282,7 @@ fn ticket_of(event: &ServerSseMessage) -> Option<Arc<Resumable>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::memory::MemoryLedger, model::Scope};
+    use crate::{ledger::memory::MemoryLedger, model::Scopes};
 
     #[tokio::test]
     async fn an_event_id_is_random_and_its_owners() {
@@ -299,7 +299,7 @@ mod tests {
         };
         let (reference, n, unkept) = resumables.next("s", false).unwrap();
         assert_eq!((reference.len(), n, unkept), (32, 1, true));
-        let (ann, ben) = (Identity::local("ann", Scope::Use), Identity::local("ben", Scope::Operate));
+        let (ann, ben) = (Identity::local("ann", Scopes::USE), Identity::local("ben", Scopes::OPERATE));
         let event = format!("{reference}.1");
         assert!(resumables.find(&event, &ann, None).await.unwrap().is_none(), "nothing stands behind it yet");
         resumables.keep("s", &reference, &resumable).await.unwrap();

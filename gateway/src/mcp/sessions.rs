@@ -183,12 +183,12 @@ impl http_body::Body for HeldBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::memory::MemoryLedger, model::Scope};
+    use crate::{ledger::memory::MemoryLedger, model::Scopes};
 
     #[tokio::test]
     async fn a_session_is_its_owners_and_lives_while_used() {
         let sessions = Sessions::new(Arc::new(MemoryLedger::new("c")), Clock::system());
-        let (a, b) = (Identity::local("a", Scope::Use), Identity::local("b", Scope::Operate));
+        let (a, b) = (Identity::local("a", Scopes::USE), Identity::local("b", Scopes::OPERATE));
         sessions.opened("s".into(), a.clone());
         assert!(sessions.enter("s", &b).await.is_none(), "somebody else's");
         assert!(sessions.enter("t", &a).await.is_none(), "unknown");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_proto::faults;
 use serde::{Deserialize, Serialize};
 
 /// What a run requires of an agent.
@@ -17,6 +18,12 @@ pub struct Need {
     /// Its code is more than an agent gets within a request: only agents that take blobs have it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub large_code: bool,
+    /// The agents that the token of its submission is limited to; empty = all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_hosts: Vec<String>,
+    /// The licence pools that it is limited to; empty = all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_pools: Vec<String>,
     /// Agents (by id) that reported that they cannot run this one, and why.
     #[serde(skip)]
     pub unfit: BTreeMap<String, String>,
@@ -27,4 +34,26 @@ impl Need {
     pub fn asks_for<'a>(&self, name: &str, label: impl Fn(&str) -> Option<&'a String>) -> bool {
         (self.host.is_empty() || self.host == name) && self.labels.iter().all(|(key, value)| label(key) == Some(value))
     }
+
+    /// Whether the token of its submission may use an agent of this name, which holds seats of this pool.
+    pub fn permits(&self, name: &str, pool: &str) -> bool {
+        (among(&self.only_hosts, name) && self.permits_pool(pool)) || faults::bug("token_limits_ignored")
+    }
+
+    /// Whether the token of its submission may use seats of this pool.
+    pub fn permits_pool(&self, pool: &str) -> bool {
+        among(&self.only_pools, pool) || faults::bug("token_limits_ignored")
+    }
+
+    /// What the token of its submission is limited to, in words; empty = nothing.
+    pub fn limits(&self) -> String {
+        let words = |what: &str, only: &[String]| (!only.is_empty()).then(|| format!("{what} {}", only.join(", ")));
+        let all: Vec<String> =
+            [words("host", &self.only_hosts), words("pool", &self.only_pools)].into_iter().flatten().collect();
+        all.join(" and ")
+    }
+}
+
+fn among(only: &[String], what: &str) -> bool {
+    only.is_empty() || only.iter().any(|one| one == what)
 }

@@ -1,7 +1,10 @@
 //! Who is behind a request: the authenticated identity, which is a [`Principal`], and what it may do.
 
+use std::sync::Arc;
+
 use longhaul_proto::principal::Principal;
-use serde::{Deserialize, Serialize};
+
+use super::{Need, Scope, Scopes, TokenLimits};
 
 /// The authenticated identity behind a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -9,59 +12,49 @@ pub struct Identity {
     /// The principal that runs and keys belong to.
     pub principal: Principal,
     /// What it may do.
-    pub scope: Scope,
+    pub scopes: Scopes,
+    /// Where it may do it.
+    pub limits: Arc<TokenLimits>,
 }
-
-/// What an identity may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Submit, and read and cancel its own runs.
-    #[default]
-    Use,
-    /// Also everybody's runs, tokens, and declaring a host dead.
-    Operate,
-}
-
-impl Scope {
-    /// The scope's name in the API and the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Use => "use",
-            Self::Operate => "operate",
-        }
-    }
-}
-
-impl std::str::FromStr for Scope {
-    type Err = UnknownScope;
-    fn from_str(word: &str) -> Result<Self, UnknownScope> {
-        match word {
-            "use" => Ok(Self::Use),
-            "operate" => Ok(Self::Operate),
-            other => Err(UnknownScope(other.to_owned())),
-        }
-    }
-}
-
-/// The text names no scope.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown scope `{0}`: the scopes are `use` and `operate`")]
-pub struct UnknownScope(String);
 
 impl Identity {
-    /// An identity with this scope.
-    pub fn new(principal: Principal, scope: Scope) -> Self {
-        Self { principal, scope }
+    /// An identity with these scopes.
+    pub fn new(principal: Principal, scopes: Scopes) -> Self {
+        Self { principal, scopes, limits: Arc::default() }
     }
 
     /// The identity of one of the gateway's own tokens.
-    pub fn local(subject: impl Into<String>, scope: Scope) -> Self {
-        Self::new(Principal::local(subject), scope)
+    pub fn local(subject: impl Into<String>, scopes: Scopes) -> Self {
+        Self::new(Principal::local(subject), scopes)
     }
 
-    /// Whether it may act for other principals.
+    /// Whether it may administer the gateway.
     pub fn may_operate(&self) -> bool {
-        self.scope == Scope::Operate
+        self.scopes.may(Scope::Operate)
+    }
+
+    /// Whether it may see a run of this principal; a run without one is unverified, and only for those who read all.
+    pub fn may_read(&self, owner: &Principal) -> bool {
+        self.scopes.may(Scope::ReadAll) || (self.scopes.may(Scope::ReadOwn) && self.owns(owner))
+    }
+
+    /// Whether it may end a run of this principal.
+    pub fn may_cancel(&self, owner: &Principal) -> bool {
+        self.scopes.may(Scope::CancelAll) || (self.scopes.may(Scope::CancelOwn) && self.owns(owner))
+    }
+
+    fn owns(&self, owner: &Principal) -> bool {
+        !owner.is_none() && self.principal == *owner
+    }
+
+    /// What it requires of an agent, for one that is named or any.
+    pub fn need(&self, host: &str) -> Need {
+        self.narrow(Need { host: host.to_owned(), ..Need::default() })
+    }
+
+    /// `need` within the limits of its token.
+    pub fn narrow(&self, need: Need) -> Need {
+        let TokenLimits { hosts, pools, .. } = &*self.limits;
+        Need { only_hosts: hosts.clone(), only_pools: pools.clone(), ..need }
     }
 }

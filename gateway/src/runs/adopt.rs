@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ledger::{Adoption, Dedupe, ListQuery},
-    model::{Identity, Origin, Principal, Record, RunSnapshot, Scope},
+    model::{Identity, Origin, Principal, Record, RunSnapshot},
 };
 
 /// How long a run's task may take to answer.
@@ -87,7 +87,7 @@ impl Runs {
 }
 
 fn operators(who: &Identity) -> Result<(), ControlError> {
-    if who.scope == Scope::Operate {
+    if who.may_operate() {
         return Ok(());
     }
     Err(ControlError::Forbidden("adopting a run needs a token with scope `operate`".to_owned()))

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longhaul_proto::{api::CancelMode, ids::RunId, state::RunState};
+use longhaul_proto::{api::CancelMode, faults, ids::RunId, state::RunState};
 use tokio::sync::oneshot;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     reads::Look,
     registry::{Command, Reply},
 };
-use crate::model::{CancelIntent, Identity, RunSnapshot, Scope};
+use crate::model::{CancelIntent, Identity, RunSnapshot};
 
 /// How much longer than the limit of one ledger write a caller waits.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +23,21 @@ impl Runs {
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
     pub async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> Result<Arc<RunSnapshot>, ControlError> {
         let by = who.principal.to_string();
-        if let Look::Ended(record) = self.look(who, run).await?
+        let looked = self.look(who, run).await?;
+        let owner = match &looked {
+            Look::Live(active) => active.principal(),
+            Look::Ended(record) => record.principal.clone(),
+        };
+        if !who.may_cancel(&owner) && !faults::bug("runs_for_everybody") && !faults::bug("scopes_ignored") {
+            let words = format!(
+                "ending run {} needs a token of scope `{}`, and yours has scope `{}`: ask the operator of this gateway",
+                run.short(),
+                if who.principal == owner { "cancel_own" } else { "cancel_all" },
+                who.scopes
+            );
+            return Err(ControlError::Forbidden(words));
+        }
+        if let Look::Ended(record) = looked
             && record.state == RunState::Lost
         {
             let intent = CancelIntent { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
@@ -38,7 +52,7 @@ impl Runs {
     /// # Errors
     /// See [`ControlError`].
     pub async fn declare_dead(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, ControlError> {
-        if who.scope != Scope::Operate {
+        if !who.may_operate() {
             return Err(ControlError::Forbidden(
                 "declaring an agent dead needs a token with scope `operate`".to_owned(),
             ));

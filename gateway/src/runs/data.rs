@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use longhaul_proto::{
     api::{DataColumnView, DataView},
     clock::rfc3339,
+    faults,
     visible::Foreign,
     wire::{self, data_cell::Value as Cell, data_part::Part},
 };
@@ -23,7 +24,7 @@ use crate::{
         DataOn,
         agent_port::{AgentError, DataParts, Failure},
     },
-    model::{Identity, Need},
+    model::Identity,
 };
 
 /// How long an answer may take: as long as an agent reads for one, and the way.
@@ -186,12 +187,21 @@ impl Runs {
     /// The agent that has the file.
     async fn data_on(&self, who: &Identity, ask: &DataAsk) -> Result<DataOn, DataError> {
         let inner = &self.0;
-        let need = Need { host: ask.host.clone(), ..Need::default() };
+        let need = who.need(&ask.host);
         lookup::known(inner, &need).await?;
         let mut all = inner.fleet.find_data(&need, &who.principal, &ask.path).await;
         let has = |on: &DataOn| on.file.as_ref().is_some_and(|file| file.problem.is_empty());
         let there: Vec<&DataOn> = all.iter().filter(|on| has(on)).collect();
         if let Some(first) = there.first() {
+            let at = first.file.as_ref().map(|file| file.path.as_str()).unwrap_or_default();
+            if !who.limits.allows_path(at) && !faults::bug("token_limits_ignored") {
+                let words = format!(
+                    "your token is limited to {}, and {} is not below: ask the operator for another token",
+                    who.limits.roots.join(", "),
+                    ask.path
+                );
+                return Err(DataError::Refused { words });
+            }
             let mark = |on: &DataOn| on.file.as_ref().map(|file| file.mark.clone());
             if there.iter().any(|on| mark(on) != mark(first)) {
                 return Err(DataError::Different(different(&ask.path, &there)));

@@ -70,7 +70,7 @@ impl Runs {
             principal_issuer: who.principal.issuer().to_owned(),
         };
         let searched = request.topic.trim().is_empty();
-        let Helped { host, reply } = match self.0.fleet.help(&asked.host, &who.principal, request).await {
+        let Helped { host, reply } = match self.0.fleet.help(who.need(&asked.host), &who.principal, request).await {
             Ok(helped) => helped,
             Err(NoHelp::Failed(host, error)) => return Err(HelpError::Unanswered { host, reason: error.words }),
             Err(NoHelp::TooOld(host)) => {

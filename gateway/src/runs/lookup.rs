@@ -11,7 +11,7 @@ use super::{
     not_there::{MissingOn, NotThere},
 };
 use crate::{
-    fleet::{Inspected, is_relative},
+    fleet::{Inspected, is_relative, pool_name},
     model::{Identity, Need},
 };
 
@@ -66,6 +66,28 @@ pub(super) async fn known(inner: &Arc<Inner>, need: &Need) -> Result<(), SubmitE
             Err(SubmitError::Refused(format!("no host has the label `{label}`: there are {}", list(&labels))))
         }
     }
+}
+
+/// Refuses what its token lets no agent take that there is: waiting for one would be useless until that is changed.
+pub(super) async fn permitted(inner: &Arc<Inner>, need: &Need) -> Result<(), SubmitError> {
+    if need.only_hosts.is_empty() && need.only_pools.is_empty() {
+        return Ok(());
+    }
+    let fits = |info: &wire::AgentInfo| !info.name.is_empty() && need.asks_for(&info.name, |key| info.labels.get(key));
+    let mut all: Vec<wire::AgentInfo> = inner.fleet.infos().into_iter().map(|(info, _)| info).collect();
+    // Agents that have been away for long may return.
+    all.extend(inner.ledger.agents().await.map_err(SubmitError::Ledger)?.into_iter().map(|agent| agent.info));
+    if all.iter().any(|info| fits(info) && need.permits(&info.name, &pool_name(info))) {
+        return Ok(());
+    }
+    let asked = match need.host.is_empty() {
+        true => "no agent there fits".to_owned(),
+        false => format!("`{}` is not among them", need.host),
+    };
+    Err(SubmitError::Refused(format!(
+        "your token is limited to {}, and {asked}: leave host and labels out, or ask the operator for another token",
+        need.limits()
+    )))
 }
 
 /// Refuses what no agent could ever run: every one that matches is here, and says that it has no engine, or not the one that
@@ -127,13 +149,18 @@ pub(super) async fn look(
 ) -> Result<Vec<String>, SubmitError> {
     let working_dir = checked.submission.working_dir.clone();
     let Some(path) = checked.look_at.clone() else {
+        within_roots(who, None)?;
         return folder_alone(inner, who, checked, &working_dir).await;
     };
     let seen = inner.fleet.inspect(&checked.need, &who.principal, &path, &working_dir).await;
     if checked.path_if.is_some() {
         // The bytes may be there and the folder not.
         let there = seen.iter().find(|s| s.reply.found && s.reply.sha256 == checked.code);
-        let Some(there) = there else { return folder_alone(inner, who, checked, &working_dir).await };
+        let Some(there) = there else {
+            within_roots(who, None)?;
+            return folder_alone(inner, who, checked, &working_dir).await;
+        };
+        within_roots(who, Some(&there.reply))?;
         if !there.reply.problem.is_empty() {
             return Err(not_there(inner, who, std::slice::from_ref(there), &path));
         }
@@ -145,12 +172,16 @@ pub(super) async fn look(
     }
     let Some(well) = the_one(&seen, &path, &working_dir)? else {
         // No agent could be asked: the run then waits for one, and the path is inspected again before the run is handed
-        // over.
+        // over. Where it leads must be known before, if the token is limited to folders.
         return match seen.first() {
+            None if !who.limits.roots.is_empty() => Err(SubmitError::Refused(format!(
+                "no agent can be asked now where {path} leads, and your token is limited to folders: try again later"
+            ))),
             None => unasked(&path, &working_dir),
             Some(_) => Err(not_there(inner, who, &seen, &path)),
         };
     };
+    within_roots(who, Some(&well.reply))?;
     if is_relative(&path) {
         checked.submission.source = Some(Source::Path(well.reply.resolved.clone()));
         checked.source.clone_from(&well.reply.resolved);
@@ -165,6 +196,29 @@ pub(super) async fn look(
     }
     checked.code.clone_from(&well.reply.sha256);
     Ok(vec![well.agent_id.clone()])
+}
+
+/// Refuses code that stands in no folder that the caller's token is limited to, or that is sent along (`None`).
+fn within_roots(who: &Identity, found: Option<&wire::InspectReply>) -> Result<(), SubmitError> {
+    let limits = &who.limits;
+    if limits.roots.is_empty() || faults::bug("token_limits_ignored") {
+        return Ok(());
+    }
+    let roots = limits.roots.join(", ");
+    let Some(found) = found else {
+        return Err(SubmitError::Refused(format!(
+            "your token starts do-files that stand below {roots} on the host, and no code that is sent: pass the path of one, \
+             or ask the operator for another token"
+        )));
+    };
+    let outside = [&found.resolved, &found.working_dir];
+    match outside.into_iter().find(|path| !path.is_empty() && !limits.allows_path(path)) {
+        None if !found.resolved.is_empty() => Ok(()),
+        outside => Err(SubmitError::Refused(format!(
+            "your token is limited to {roots}{}: pass a path below, or ask the operator for another token",
+            outside.map(|path| format!(", and {path} is not below")).unwrap_or_default()
+        ))),
+    }
 }
 
 /// Asks for the working directory of code that is sent along.

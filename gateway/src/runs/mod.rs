@@ -110,7 +110,7 @@ use crate::{
     ledger::Ledger,
     metrics::Metrics,
     mirror::Mirrors,
-    model::{Identity, Owner, Principal, RunSnapshot, Scope},
+    model::{Identity, Owner, Principal, RunSnapshot},
     wall_clock::WallClock,
 };
 use reads::{Look, may};
@@ -167,7 +167,7 @@ pub struct Accepted {
 }
 
 /// A page of runs, newest first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RunPage {
     /// The runs.
     pub runs: Vec<Arc<RunSnapshot>>,
@@ -347,7 +347,7 @@ impl Runs {
     /// # Errors
     /// [`ControlError::Forbidden`].
     pub fn trust_clock(&self, who: &Identity) -> Result<ClockTrusted, ControlError> {
-        if who.scope != Scope::Operate {
+        if !who.may_operate() {
             return Err(ControlError::Forbidden("trusting the clock needs a token with scope `operate`".to_owned()));
         }
         self.0.wall_clock.trust();

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ledger::{AttemptRow, ListQuery, Read, TransitionRow},
-    model::{Identity, Need, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
+    model::{Identity, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
 };
 
 /// Fewest characters of an id that name a run.
@@ -69,7 +69,7 @@ impl Runs {
         if !(SHORTEST..=32).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(unknown());
         }
-        let principal = (who.scope != Scope::Operate).then_some(&who.principal);
+        let principal = (!who.scopes.may(Scope::ReadAll)).then_some(&who.principal);
         let found = self.0.ledger.by_tail(principal, &tail, NAMED + 1).await.map_err(FindError::Ledger)?;
         match found.as_slice() {
             [] => Err(unknown()),
@@ -96,14 +96,17 @@ impl Runs {
         Ok(self.watch(who, run).await?.borrow().clone())
     }
 
-    /// A page of runs, newest first; those of all principals with scope `operate`.
+    /// A page of runs, newest first; those of all principals with scope `read_all`.
     ///
     /// # Errors
     /// When the ledger could not be read.
     pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunPage, FindError> {
+        if !who.scopes.may_any(&[Scope::ReadOwn, Scope::ReadAll]) {
+            return Ok(RunPage::default());
+        }
         let limit = filter.limit.clamp(1, MAX_PAGE);
         let query = ListQuery {
-            principal: if who.may_operate() { filter.principal } else { Some(who.principal.clone()) },
+            principal: if who.scopes.may(Scope::ReadAll) { filter.principal } else { Some(who.principal.clone()) },
             which: filter.which,
             before: filter.before,
             // One more than asked for says whether there is a next page.
@@ -212,13 +215,20 @@ impl Runs {
         prefix: &str,
         endings: &[&str],
     ) -> Vec<String> {
-        let need = Need { host: host.unwrap_or_default().to_owned(), ..Need::default() };
-        self.0.fleet.complete_path(&need, &who.principal, prefix, endings).await.into_iter().collect()
+        if !who.scopes.may(Scope::Submit) {
+            return Vec::new();
+        }
+        let need = who.need(host.unwrap_or_default());
+        let all = self.0.fleet.complete_path(&need, &who.principal, prefix, endings).await;
+        all.into_iter().filter(|path| who.limits.allows_path(path)).collect()
     }
 
     /// Agents, pools, and the caller's queued runs.
     pub async fn hosts(&self, who: &Identity) -> Hosts {
-        let (mut hosts, pools) = self.0.fleet.views().await;
+        let (mut hosts, mut pools) = self.0.fleet.views().await;
+        let within = who.need("");
+        hosts.retain(|host| within.permits(&host.name, &host.pool));
+        pools.retain(|pool| within.permits_pool(&pool.name));
         if !who.may_operate() {
             let who = who.principal.to_string();
             hosts.iter_mut().for_each(|host| withhold(host, &who));
@@ -301,7 +311,7 @@ fn withhold(host: &mut HostView, who: &String) {
     }
 }
 
-/// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
+/// Whether `who` may see a run of `owner`.
 pub(super) fn may(who: &Identity, owner: &Principal) -> bool {
-    who.scope == Scope::Operate || faults::bug("runs_for_everybody") || (!owner.is_none() && who.principal == *owner)
+    who.may_read(owner) || faults::bug("runs_for_everybody")
 }

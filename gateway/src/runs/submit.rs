@@ -76,10 +76,12 @@ async fn record(
     caller: &wire::TraceContext,
 ) -> Result<Accepted, SubmitError> {
     let mut checked = check::check(request)?;
+    checked.need = who.narrow(checked.need);
     if let Some(run) = by_key(inner, who, &checked).await? {
         return earlier(inner, run, Joined::Key).await;
     }
     lookup::known(inner, &checked.need).await?;
+    lookup::permitted(inner, &checked.need).await?;
     lookup::runnable(inner, &checked).await?;
     let fit = lookup::look(inner, who, &mut checked).await?;
     stored_code::settle(inner, who, &mut checked).await?;

@@ -60,6 +60,7 @@ mod registration;
 mod restore;
 mod results;
 mod run;
+mod scopes;
 mod screen;
 mod shown;
 mod simulation;

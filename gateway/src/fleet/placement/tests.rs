@@ -75,6 +75,8 @@ fn need(host: &str, labels: &[(&str, &str)], engine: &str, unfit: &[&str]) -> Ne
         labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         engine: engine.to_owned(),
         large_code: false,
+        only_hosts: Vec::new(),
+        only_pools: Vec::new(),
         unfit: unfit.iter().map(|u| ((*u).to_owned(), "no such file".to_owned())).collect(),
     }
 }

@@ -59,7 +59,7 @@ pub(in crate::fleet) enum Command {
     /// The connection of an agent, as it comes and goes.
     Connections { agent_id: String, reply: Reply<OrderedReceiver<Option<Port>>> },
     /// The schedulable agents that match a need.
-    Candidates { principal: Principal, need: Need, reply: Reply<Vec<Candidate>> },
+    Candidates { principal: Principal, need: Box<Need>, reply: Reply<Vec<Candidate>> },
     /// Agents and pools, for people.
     Views { reply: Reply<(Vec<HostView>, Vec<PoolView>)> },
 }

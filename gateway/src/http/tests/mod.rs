@@ -20,7 +20,7 @@ use crate::{
     Deps, Gateway, Options,
     auth::token,
     ledger::TokenRecord,
-    model::{Principal, Scope},
+    model::{Principal, Scopes, TokenLimits},
     options::FrontendOptions,
 };
 use client::Client;
@@ -114,9 +114,12 @@ fn stale(name: &str, secret: &str, expires_ms: Option<i64>, revoked_ms: Option<i
         name: name.to_owned(),
         principal: Principal::local(name),
         sha256: token::digest(secret),
-        scope: Scope::Use,
+        scopes: Scopes::USE,
+        limits: TokenLimits::default(),
         created_ms: 1,
         expires_ms,
         revoked_ms,
+        rotated_ms: None,
+        before: None,
     }
 }

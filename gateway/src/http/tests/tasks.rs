@@ -20,7 +20,7 @@ fn meta(tasks: bool) -> Value {
 }
 
 fn root() -> crate::model::Identity {
-    crate::model::Identity::local("root", crate::model::Scope::Operate)
+    crate::model::Identity::local("root", crate::model::Scopes::OPERATE)
 }
 
 /// The last message that answers a request.

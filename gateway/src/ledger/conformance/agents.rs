@@ -7,10 +7,13 @@ pub(super) async fn tokens_and_agents(ledger: &dyn Ledger) {
         name: name.to_owned(),
         principal: Principal::local("ann"),
         sha256: sha256.to_owned(),
-        scope: Scope::Operate,
+        scopes: Scopes::OPERATE,
+        limits: TokenLimits::default(),
         created_ms: 5,
         expires_ms: Some(9),
         revoked_ms: None,
+        rotated_ms: None,
+        before: None,
     };
     assert!(ledger.token_add(token("laptop", "aa")).await.unwrap());
     assert!(!ledger.token_add(token("laptop", "bb")).await.unwrap(), "a name is one token");

@@ -26,12 +26,12 @@ use longhaul_proto::{
 
 use super::{
     Adoption, AgentRecord, AttemptEnd, AttemptRow, CALL, Dedupe, DrainRecord, HolderKind, Inserted, LeaseChange,
-    LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, PinRecord, PinState, Read, RunFilter,
-    Stash, TokenRecord, Transition, agreement, memory::MemoryLedger, sqlite::SqliteLedger,
+    LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, PinRecord, PinState, Read, Rotation,
+    RunFilter, SecretBefore, Stash, TokenRecord, Transition, agreement, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::model::{
     Asked, Attempt, AttemptRecord, CancelIntent, Condition, Detail, End, Origin, OutputLengths, Owner, Placement,
-    Principal, Record, Remark, Scope,
+    Principal, Record, Remark, Scopes, TokenLimits,
 };
 
 pub(super) fn new_run(subject: &str) -> NewRun {

@@ -45,13 +45,17 @@ async fn token_and_stash_of(ledger: &dyn Ledger, principal: &Principal) {
         name: format!("token of {principal}"),
         principal: principal.clone(),
         sha256: format!("sha of {principal}"),
-        scope: Scope::Use,
+        scopes: Scopes::USE,
+        limits: TokenLimits { hosts: vec!["stata1".to_owned()], ..TokenLimits::default() },
         created_ms: 1,
         expires_ms: None,
         revoked_ms: None,
+        rotated_ms: None,
+        before: None,
     };
     assert!(ledger.token_add(token.clone()).await.unwrap());
-    assert_eq!(ledger.token_find(&token.sha256).await.unwrap(), Some(token));
+    assert_eq!(ledger.token_find(&token.sha256).await.unwrap(), Some(token.clone()));
+    rotated(ledger, token).await;
     let stash = Stash {
         kind: "two".to_owned(),
         name: principal.to_string(),
@@ -62,6 +66,39 @@ async fn token_and_stash_of(ledger: &dyn Ledger, principal: &Principal) {
     ledger.stash_put(stash.clone()).await.unwrap();
     assert_eq!(ledger.stash_get("two", &stash.name).await.unwrap(), Some(stash));
 }
+
+/// A token whose secret is replaced is found by both; by the one before until the sooner of what was asked and its end.
+async fn rotated(ledger: &dyn Ledger, token: TokenRecord) {
+    let rotation =
+        Rotation { sha256: format!("new {}", token.sha256), at_ms: 5, expires_ms: Some(100), before_until_ms: 50 };
+    let before = SecretBefore { sha256: token.sha256.clone(), until_ms: 50 };
+    let want = TokenRecord {
+        sha256: rotation.sha256.clone(),
+        expires_ms: Some(100),
+        rotated_ms: Some(5),
+        before: Some(before),
+        limits: token.limits.clone(),
+        ..token.clone()
+    };
+    for _ in 0..2 {
+        let changed = ledger.token_rotate(&token.name, rotation.clone()).await.unwrap();
+        assert_eq!(changed, Some(want.clone()), "once, however often it is asked for");
+    }
+    for sha256 in [&token.sha256, &rotation.sha256] {
+        assert_eq!(ledger.token_find(sha256).await.unwrap(), Some(want.clone()));
+    }
+    assert_eq!((want.ends_ms(&token.sha256), want.ends_ms(&rotation.sha256)), (Some(50), Some(100)));
+    let third = Rotation { sha256: format!("third {}", token.sha256), before_until_ms: 500, ..rotation };
+    let third = ledger.token_rotate(&token.name, third).await.unwrap().unwrap();
+    assert_eq!(third.before.map(|before| before.until_ms), Some(100), "never longer than it would have lived");
+    assert_eq!(ledger.token_find(&token.sha256).await.unwrap(), None);
+    assert_eq!(
+        ledger.token_rotate("no such token", Rotation { sha256: "x".to_owned(), ..ROTATION }).await.unwrap(),
+        None
+    );
+}
+
+const ROTATION: Rotation = Rotation { sha256: String::new(), at_ms: 1, expires_ms: None, before_until_ms: 1 };
 
 /// An unverified run is adopted by the principal that its spool names.
 async fn is_adopted_by(ledger: &dyn Ledger, here: &Principal, there: &Principal) {

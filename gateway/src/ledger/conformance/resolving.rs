@@ -179,6 +179,7 @@ impl TokenStore for Resolving {
         read token_find(sha256: &'a str) -> Option<TokenRecord>;
         read token_list() -> Vec<TokenRecord>;
         sure token_revoke(name: &'a str, at_ms: i64) -> bool;
+        sure token_rotate(name: &'a str, rotation: Rotation) -> Option<TokenRecord>;
         read principals_called(subject: &'a str) -> Vec<Principal>;
     }
 }

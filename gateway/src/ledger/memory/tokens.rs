@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::MemoryLedger;
 use crate::{
-    ledger::{Answer, TokenRecord, TokenStore},
+    ledger::{Answer, Rotation, SecretBefore, TokenRecord, TokenStore},
     model::Principal,
 };
 
@@ -20,7 +20,7 @@ impl TokenStore for MemoryLedger {
     }
 
     fn token_find<'a>(&'a self, sha256: &'a str) -> Answer<'a, Option<TokenRecord>> {
-        self.answer(|state| Ok(state.tokens.values().find(|t| t.sha256 == sha256).cloned()))
+        self.answer(|state| Ok(state.tokens.values().find(|t| t.has(sha256)).cloned()))
     }
 
     fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
@@ -32,6 +32,20 @@ impl TokenStore for MemoryLedger {
             let Some(token) = state.tokens.get_mut(name).filter(|t| t.revoked_ms.is_none()) else { return Ok(false) };
             token.revoked_ms = Some(at_ms);
             Ok(true)
+        })
+    }
+
+    fn token_rotate<'a>(&'a self, name: &'a str, rotation: Rotation) -> Answer<'a, Option<TokenRecord>> {
+        self.answer(|state| {
+            let Some(token) = state.tokens.get_mut(name).filter(|t| t.revoked_ms.is_none()) else { return Ok(None) };
+            // A commit whose answer was lost is tried again.
+            if token.sha256 != rotation.sha256 {
+                let until_ms = token.expires_ms.map_or(rotation.before_until_ms, |at| at.min(rotation.before_until_ms));
+                let before = std::mem::replace(&mut token.sha256, rotation.sha256);
+                token.before = Some(SecretBefore { sha256: before, until_ms });
+                (token.expires_ms, token.rotated_ms) = (rotation.expires_ms, Some(rotation.at_ms));
+            }
+            Ok(Some(token.clone()))
         })
     }
 

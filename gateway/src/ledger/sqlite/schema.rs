@@ -241,6 +241,14 @@ CREATE TABLE run_files(run TEXT PRIMARY KEY, body TEXT NOT NULL);
 ALTER TABLE runs ADD COLUMN files_noted INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX runs_files ON runs(agent_id, finished) WHERE spool_held = 1 AND files_noted = 0;
 ",
+    r"
+-- What tokens are limited to, and the secret before the present one.
+ALTER TABLE tokens ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE tokens ADD COLUMN rotated INTEGER;
+ALTER TABLE tokens ADD COLUMN before_sha256 TEXT;
+ALTER TABLE tokens ADD COLUMN before_until INTEGER;
+CREATE INDEX tokens_before ON tokens(before_sha256) WHERE before_sha256 IS NOT NULL;
+",
 ];
 
 /// Migrates the file to the newest format.
@@ -297,7 +305,7 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 11] = [
+    const PUBLISHED: [&str; 12] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
@@ -309,6 +317,7 @@ mod tests {
         "46003e9be3443bbf91d21e6ab24ec64dfcc2a025b44d9cc69ca5f5628d8a173f",
         "5d6b9f880d8cf42771396bbfca2791c3b2e57af2e2294fd9eccbf25e223cbf6c",
         "d4a448cfdf153b0cba14d751832fc8c2cf748c4ff4d0c249ad864c181335e60f",
+        "372fd87a76eac9ac17687e8c1d560af50b8539285ab466ae3113e09f444b10c9",
     ];
 
     #[test]

@@ -27,7 +27,7 @@ use super::{ControlError, Inner, Look, Runs, do_files, files as copies};
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     ledger::LedgerError,
-    model::{HeldSpool, Identity, OutputLengths, Principal, Record, RunSnapshot, Scope},
+    model::{HeldSpool, Identity, OutputLengths, Principal, Record, RunSnapshot},
 };
 
 /// How long removed runs are remembered: three times as long as records are kept by default.
@@ -220,7 +220,7 @@ impl Runs {
     /// # Errors
     /// See [`ControlError`].
     pub async fn release(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, ControlError> {
-        if who.scope != Scope::Operate {
+        if !who.may_operate() {
             return Err(ControlError::Forbidden("releasing a spool needs a token with scope `operate`".to_owned()));
         }
         let wrong = |words: String| Err(ControlError::WrongState(format!("run {}: {words}", run.short())));

@@ -21,7 +21,7 @@ async fn the_same_key_is_the_same_run() {
     assert!(error.to_string().contains("was used for another request"), "{error}");
     world.restart().await;
     assert_eq!(world.try_submit(keyed("display 1\n")).await.unwrap().run.run, run, "also after a restart");
-    let bob = Identity::local("bob", Scope::Use);
+    let bob = Identity::local("bob", Scopes::USE);
     let request = Request { submit: keyed("display 1\n"), max_code: 100, ..Request::default() };
     assert_ne!(world.runs().submit(&bob, request).await.unwrap().run.run, run, "keys belong to a principal");
     world.stop().await;
@@ -44,10 +44,10 @@ async fn limits_say_when_to_come_again() {
     let error = world.try_submit(text("display 2\n")).await.unwrap_err();
     assert!(matches!(error, SubmitError::Busy { retry_after: 1.., .. }), "{error}");
     assert!(error.to_string().contains("1 unfinished runs"), "{error}");
-    let bob = Identity::local("bob", Scope::Use);
+    let bob = Identity::local("bob", Scopes::USE);
     let request = |code: &str| Request { submit: text(code), max_code: 100, ..Request::default() };
     world.runs().submit(&bob, request("display 3\n")).await.unwrap();
-    let eve = Identity::local("eve", Scope::Use);
+    let eve = Identity::local("eve", Scopes::USE);
     let error = world.runs().submit(&eve, request("display 4\n")).await.unwrap_err();
     assert!(error.to_string().contains("2 runs are waiting"), "{error}");
     assert!(error.to_string().contains("try again in 30 s"), "{error}");
@@ -92,7 +92,7 @@ async fn a_waiting_run_can_be_cancelled_and_can_run_out_of_time() {
 async fn a_run_is_found_by_its_owner_and_nobody_else() {
     let world = World::new().await;
     let run = world.submit(text("display 1\n")).await;
-    let bob = Identity::local("bob", Scope::Use);
+    let bob = Identity::local("bob", Scopes::USE);
     for name in [run.to_string(), run.short(), run.short().to_uppercase()] {
         assert_eq!(world.runs().find(&ann(), &name).await.unwrap(), run, "{name}");
         assert_eq!(world.runs().find(&root(), &name).await.unwrap(), run, "{name}");
@@ -189,7 +189,7 @@ impl World {
 #[tokio::test]
 async fn the_same_subject_of_another_issuer_is_another_principal() {
     let world = World::with(|o| o.max_per_principal = 1).await;
-    let theirs = Identity::new(Principal::new("idp", "ann"), Scope::Use);
+    let theirs = Identity::new(Principal::new("idp", "ann"), Scopes::USE);
     let keyed = || SubmitRequest { key: Some("same".to_owned()), ..text("display 1\n") };
     let run = world.submit(keyed()).await;
     let request = |submit| Request { submit, max_code: 100, ..Request::default() };

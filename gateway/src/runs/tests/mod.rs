@@ -50,7 +50,7 @@ use crate::{
     Deps, Gateway, Options,
     frontend::run_view::run_view,
     ledger::Ledger,
-    model::{Attempt, Identity, Principal, Scope, Stream},
+    model::{Attempt, Identity, Principal, Scopes, Stream, TokenLimits},
 };
 use fake::{Fake, SECRET};
 
@@ -97,11 +97,11 @@ struct World {
 }
 
 fn ann() -> Identity {
-    Identity::local("ann", Scope::Use)
+    Identity::local("ann", Scopes::USE)
 }
 
 fn root() -> Identity {
-    Identity::local("root", Scope::Operate)
+    Identity::local("root", Scopes::OPERATE)
 }
 
 fn text(code: &str) -> SubmitRequest {

@@ -77,7 +77,7 @@ async fn a_run_behind_ones_own_names_it_and_knows_whether_it_is_forgotten() {
     assert!(!world.runs().behind_own(&ann(), &view).unwrap().forgotten, "and it was looked at just now");
     world.ahead(Duration::from_secs(31));
     assert!(world.runs().behind_own(&ann(), &view).unwrap().forgotten);
-    let bob = Identity::local("bob", Scope::Use);
+    let bob = Identity::local("bob", Scopes::USE);
     assert!(world.runs().behind_own(&bob, &view).is_none(), "it is not his");
     // When it starts, its view says how long it waited, and for what.
     agent.ends(own, Succeeded, Cause::Completed);

@@ -4,15 +4,18 @@ use super::*;
 use crate::ledger::TokenRecord;
 use RunState::Queued;
 
-fn token(subject: &str, scope: Scope, created_ms: i64) -> TokenRecord {
+fn token(subject: &str, scopes: Scopes, created_ms: i64) -> TokenRecord {
     TokenRecord {
         name: format!("token of {subject}"),
         principal: Principal::local(subject),
         sha256: longhaul_proto::sha256_hex(subject.as_bytes()),
-        scope,
+        scopes,
+        limits: TokenLimits::default(),
         created_ms,
         expires_ms: None,
         revoked_ms: None,
+        rotated_ms: None,
+        before: None,
     }
 }
 
@@ -25,7 +28,7 @@ impl World {
     /// The principal of the token that the gateway made at its first start.
     async fn first(&self) -> Identity {
         let tokens = self.ledger().token_list().await.unwrap();
-        Identity::new(tokens[0].principal.clone(), Scope::Operate)
+        Identity::new(tokens[0].principal.clone(), Scopes::OPERATE)
     }
 }
 
@@ -37,11 +40,11 @@ async fn the_second_principal_ends_serving_everybody() {
     let host = async || world.runs().hosts(&root()).await.hosts.into_iter().find(|h| h.name == "unsaid").unwrap();
     assert_eq!((host().await.serves, host().await.note), (None, None));
 
-    world.ledger().token_add(token("bob", Scope::Use, i64::MAX)).await.unwrap();
+    world.ledger().token_add(token("bob", Scopes::USE, i64::MAX)).await.unwrap();
     world.runs().principals_changed().await;
     assert_eq!(host().await.serves, Some(vec![first.principal.to_string()]));
     assert!(host().await.note.unwrap().contains("start it with --serve"));
-    let bob = Identity::local("bob", Scope::Use);
+    let bob = Identity::local("bob", Scopes::USE);
     let waits = world.submit_as(&bob, "display 1\n").await;
     let why =
         format!("agent unsaid takes the runs of {} only, since this gateway has several principals", first.principal);
@@ -75,10 +78,10 @@ async fn the_second_principal_ends_serving_everybody() {
 #[tokio::test]
 async fn serve_all_means_all_and_a_restart_changes_nothing() {
     let mut world = World::new().await;
-    world.ledger().token_add(token("bob", Scope::Use, i64::MAX)).await.unwrap();
+    world.ledger().token_add(token("bob", Scopes::USE, i64::MAX)).await.unwrap();
     world.restart().await;
     let _unsaid = Fake::with("unsaid", |i| i.pool = "unsaid".to_owned(), SECRET).join(world.addr()).await;
-    let bob = Identity::local("bob", Scope::Use);
+    let bob = Identity::local("bob", Scopes::USE);
     let run = world.submit_as(&bob, "display 1\n").await;
     world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.starts_with("agent unsaid takes"))).await;
     let all = Fake::with("all", |i| (i.serve_all, i.pool) = (true, "all".to_owned()), SECRET).join(world.addr()).await;
@@ -92,10 +95,10 @@ async fn serve_all_means_all_and_a_restart_changes_nothing() {
 async fn without_the_rule_anybody_s_code_runs_as_anybody() {
     let _bug = longhaul_proto::faults::enter("bug=serves_everybody");
     let world = World::new().await;
-    world.ledger().token_add(token("bob", Scope::Use, i64::MAX)).await.unwrap();
+    world.ledger().token_add(token("bob", Scopes::USE, i64::MAX)).await.unwrap();
     world.runs().principals_changed().await;
     let agent = Fake::with("told", |i| i.serve = vec!["ann".to_owned()], SECRET).join(world.addr()).await;
-    let run = world.submit_as(&Identity::local("bob", Scope::Use), "display 1\n").await;
+    let run = world.submit_as(&Identity::local("bob", Scopes::USE), "display 1\n").await;
     agent.got(run).await;
     world.stop().await;
 }

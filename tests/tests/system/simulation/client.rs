@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_gateway::{
-    model::{Identity, Scope, Stream, Wait},
+    model::{Identity, Scopes, Stream, Wait},
     runs::{Request, Runs},
 };
 use longhaul_proto::{
@@ -31,7 +31,7 @@ pub(crate) fn code(n: u64) -> String {
 impl Client {
     fn who(&self) -> Identity {
         let name = if self.n.is_multiple_of(2) { "ann" } else { "bob" };
-        Identity::local(name, Scope::Use)
+        Identity::local(name, Scopes::USE)
     }
 
     /// The gateway as it is now; `None` while it is away.

@@ -14,7 +14,7 @@ use longhaul_agent::{Choice, MinFree, executor::Executor, simulation::SimAgent};
 use longhaul_gateway::{
     Deps, Options,
     ledger::{Ledger, unreliable::UnreliableLedger},
-    model::{Identity, Scope},
+    model::{Identity, Scopes},
     simulation::SimGateway,
 };
 use longhaul_proto::{clock::Clock, faults, ids::RunId, join::JoinSecret, tasks::Tasks};
@@ -88,7 +88,7 @@ fn secret() -> JoinSecret {
 }
 
 pub(crate) fn root() -> Identity {
-    Identity::local("root", Scope::Operate)
+    Identity::local("root", Scopes::OPERATE)
 }
 
 /// What befalls a world.

@@ -2,8 +2,8 @@
 
 use longhaul_gateway::{
     ledger::{
-        Answer, Blob, BlobFile, BlobStore, BlobsSwept, DoFileStore, DoFiles, Finished, NewUpload, RunFileStore,
-        RunFiles, Stash, StashStore, TokenRecord, TokenStore, Upload, UploadBegun,
+        Answer, Blob, BlobFile, BlobStore, BlobsSwept, DoFileStore, DoFiles, Finished, NewUpload, Rotation,
+        RunFileStore, RunFiles, Stash, StashStore, TokenRecord, TokenStore, Upload, UploadBegun,
     },
     model::Principal,
 };
@@ -26,6 +26,9 @@ impl TokenStore for SimLedger {
     }
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
         self.model.token_revoke(name, at_ms)
+    }
+    fn token_rotate<'a>(&'a self, name: &'a str, rotation: Rotation) -> Answer<'a, Option<TokenRecord>> {
+        self.model.token_rotate(name, rotation)
     }
 }
 
