@@ -7,10 +7,8 @@ use http::{HeaderValue, StatusCode, header};
 use longhaul_proto::api;
 
 use crate::{
-    auth::needs::Needs,
     blobs::BlobError,
     ledger::LedgerError,
-    model::Scopes,
     runs::{
         AgentsError, ControlError, DataError, DoFileError, DrainError, FindError, HelpError, ReadError, RerunError,
         SubmitError,
@@ -39,12 +37,10 @@ pub fn problem(status: StatusCode, kind: &str, title: &str, detail: impl Into<St
     Problem { body, retry_after: None }
 }
 
-/// What a token lacks, and whom to ask, for people and models.
-pub fn scope_missing(needs: Needs, scopes: Scopes) -> String {
-    format!(
-        "this needs a token of scope {}, and yours has scope `{scopes}`: ask the operator of this gateway",
-        needs.words()
-    )
+/// What a token lacks, and whom to ask, for people and models: the words of the scopes of which it needs one, and of those
+/// that it has.
+pub fn scope_missing(needs: &str, has: &str) -> String {
+    format!("this needs a token of scope {needs}, and yours has scope `{has}`: ask the operator of this gateway")
 }
 
 impl Problem {
@@ -53,11 +49,10 @@ impl Problem {
         problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
     }
 
-    /// 403: the token's scopes do not permit this.
-    pub fn scope_missing(needs: Needs, scopes: Scopes) -> Self {
-        let title = if needs == Needs::OPERATE { "Operators only" } else { "A scope is missing" };
-        let detail = scope_missing(needs, scopes);
-        problem(StatusCode::FORBIDDEN, "forbidden", title, detail)
+    /// 403: the token's scopes do not permit this; as [`scope_missing`].
+    pub fn scope_missing(needs: &str, has: &str) -> Self {
+        let title = if needs == "`operate`" { "Operators only" } else { "A scope is missing" };
+        problem(StatusCode::FORBIDDEN, "forbidden", title, scope_missing(needs, has))
     }
 
     /// 403: only operators may do this.

@@ -28,8 +28,9 @@ use axum::{Router, middleware::from_fn_with_state};
 use http::Method;
 
 use crate::{
-    auth::needs::{Needs, Routes, Row},
+    auth::routes::{Routes, Row},
     frontend::{Frontend, disconnect},
+    model::Permission,
 };
 
 /// The router of the API, and what each of its routes needs.
@@ -40,19 +41,19 @@ pub fn router(frontend: Frontend) -> (Router, Vec<Row>) {
 /// All routes of the API.
 pub fn routes() -> Routes<Frontend> {
     let (get, post, delete) = (|| Method::GET, || Method::POST, || Method::DELETE);
-    let (read, operate) = (Needs::READ, Needs::OPERATE);
+    let (read, operate) = (Permission::READ, Permission::OPERATE);
     Routes::new()
-        .on(get(), "/healthz", Needs::Nothing, health::alive)
-        .on(get(), "/readyz", Needs::Nothing, health::ready)
-        .on(get(), "/metrics", Needs::Token, health::metrics)
+        .on(get(), "/healthz", Permission::Nothing, health::alive)
+        .on(get(), "/readyz", Permission::Nothing, health::ready)
+        .on(get(), "/metrics", Permission::Token, health::metrics)
         .on(get(), "/api/v1/runs", read, runs::list)
-        .on(post(), "/api/v1/runs", Needs::SUBMIT, runs::submit)
+        .on(post(), "/api/v1/runs", Permission::SUBMIT, runs::submit)
         .on(post(), "/api/v1/runs/adopt", operate, runs::adopt_from)
         .on(get(), "/api/v1/runs/{run}", read, runs::get)
         .on(post(), "/api/v1/runs/{run}/adopt", operate, runs::adopt)
-        .on(post(), "/api/v1/runs/{run}/cancel", Needs::CANCEL, runs::cancel)
+        .on(post(), "/api/v1/runs/{run}/cancel", Permission::CANCEL, runs::cancel)
         .on(post(), "/api/v1/runs/{run}/declare-dead", operate, runs::declare_dead)
-        .on(post(), "/api/v1/runs/{run}/rerun", Needs::SUBMIT, runs::rerun)
+        .on(post(), "/api/v1/runs/{run}/rerun", Permission::SUBMIT, runs::rerun)
         .on(post(), "/api/v1/runs/{run}/release", operate, runs::release)
         .on(post(), "/api/v1/clock/trust", operate, health::trust_clock)
         .on(get(), "/api/v1/runs/{run}/history", read, history::get)
@@ -64,25 +65,25 @@ pub fn routes() -> Routes<Frontend> {
         .on(get(), "/api/v1/runs/{run}/files/{*name}", read, files::get)
         .on(get(), "/api/v1/runs/{run}/results", read, results::get)
         .on(get(), "/api/v1/runs/{run}/record", read, record::get)
-        .on(post(), "/api/v1/blobs", Needs::SUBMIT, blobs::begin)
-        .on(Method::OPTIONS, "/api/v1/blobs", Needs::Token, blobs::abilities)
-        .on(get(), "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::get)
-        .on(Method::HEAD, "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::head)
-        .on(Method::PUT, "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::put)
-        .on(Method::PATCH, "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::patch)
-        .on(delete(), "/api/v1/blobs/{sha256}", Needs::SUBMIT, blobs::end)
-        .on(get(), "/api/v1/help", Needs::Token, help::get)
-        .on(get(), "/api/v1/data", Needs::SUBMIT, data::get)
-        .on(get(), "/api/v1/hosts", Needs::Token, hosts::list)
+        .on(post(), "/api/v1/blobs", Permission::SUBMIT, blobs::begin)
+        .on(Method::OPTIONS, "/api/v1/blobs", Permission::Token, blobs::abilities)
+        .on(get(), "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::get)
+        .on(Method::HEAD, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::head)
+        .on(Method::PUT, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::put)
+        .on(Method::PATCH, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::patch)
+        .on(delete(), "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::end)
+        .on(get(), "/api/v1/help", Permission::Token, help::get)
+        .on(get(), "/api/v1/data", Permission::SUBMIT, data::get)
+        .on(get(), "/api/v1/hosts", Permission::Token, hosts::list)
         .on(post(), "/api/v1/hosts/drain", operate, hosts::drain)
         .on(post(), "/api/v1/hosts/resume", operate, hosts::resume)
         .on(post(), "/api/v1/hosts/forget", operate, hosts::forget)
-        .on(get(), "/api/v1/whoami", Needs::Token, tokens::whoami)
+        .on(get(), "/api/v1/whoami", Permission::Token, tokens::whoami)
         .on(get(), "/api/v1/agents", operate, agents::list)
         .on(post(), "/api/v1/agents/{name}/approve", operate, agents::approve)
         .on(post(), "/api/v1/agents/{name}/revoke", operate, agents::revoke)
         .on(get(), "/api/v1/tokens", operate, tokens::list)
         .on(post(), "/api/v1/tokens", operate, tokens::add)
-        .on(post(), "/api/v1/tokens/{name}/rotate", Needs::Token, tokens::rotate)
+        .on(post(), "/api/v1/tokens/{name}/rotate", Permission::Token, tokens::rotate)
         .on(delete(), "/api/v1/tokens/{name}", operate, tokens::revoke)
 }

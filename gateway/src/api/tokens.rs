@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{operator::Operator, strict};
 use crate::{
-    auth::{gate::Shown, needs::Needs, token},
+    auth::{gate::Shown, token},
     frontend::Frontend,
     ledger::{Rotation, TokenRecord},
-    model::{Identity, Principal, Scope, Scopes, TokenLimits, Typed},
+    model::{Identity, Permission, Principal, Scope, Scopes, TokenLimits, Typed},
     problem::{Problem, problem},
 };
 
@@ -279,7 +279,7 @@ pub(super) async fn rotate(
 ) -> Result<Response, Problem> {
     let own = request.extensions().get::<Shown>().is_some_and(|Shown(shown)| *shown == name);
     if !own && !who.may_operate() && !faults::bug("scopes_ignored") {
-        return Err(Problem::scope_missing(Needs::OPERATE, who.scopes));
+        return Err(Problem::scope_missing(&Permission::OPERATE.words(), &who.scopes.to_string()));
     }
     let (ask, _room): (RotateToken, _) = strict::json(&frontend, request, strict::SMALL).await?;
     let overlap = match ask.overlap {

@@ -16,8 +16,8 @@ use longhaul_proto::{
 use super::{
     known_tokens::KnownTokens,
     lasting::{self, Lasting, Revocations},
-    needs::Table,
     origin::{Allowed, Refused},
+    routes::Table,
     token,
 };
 use crate::{

@@ -9,8 +9,8 @@ pub mod gate;
 pub mod handles;
 pub mod known_tokens;
 pub mod lasting;
-pub mod needs;
 pub mod origin;
+pub mod routes;
 pub mod token;
 
 pub use gate::{Gate, Mode};

@@ -31,11 +31,10 @@ use crate::{
         self, Gate, Mode,
         gate::NotLoopback,
         lasting::Lasting,
-        needs::{Needs, Row, Table},
+        routes::{MCP, Row, Table},
     },
     frontend::{self, Core, Frontend},
-    mcp,
-    model::{Identity, Scopes},
+    model::{Identity, Permission, Scopes},
     problem::{Problem, problem},
 };
 
@@ -65,7 +64,7 @@ pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
 }
 
 /// The agents' service. The gate lets agents through to it, whose connections prove their keys, and no token.
-pub(crate) const AGENTS: Row = Row { method: None, path: "/longhaul.v1.Fleet/{*call}", needs: Needs::Nothing };
+pub(crate) const AGENTS: Row = Row { method: None, path: "/longhaul.v1.Fleet/{*call}", needs: Permission::Nothing };
 
 /// Everything the port answers; `mcp` is what [`crate::mcp::router`] made.
 pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
@@ -84,7 +83,7 @@ pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router)
         lasting,
         revocations: frontend.revocations.clone(),
         known: frontend.known_tokens.clone(),
-        table: Table::of(rows.into_iter().chain(mcp::ROWS).chain([AGENTS])),
+        table: Table::of(rows.into_iter().chain(MCP).chain([AGENTS])),
     });
     Router::new()
         .merge(api)

@@ -21,9 +21,10 @@ use tracing::Instrument;
 
 use super::{
     args::Args,
-    client, needs,
+    client,
     output::ToolOutput,
     own_answer::OwnAnswer,
+    permissions,
     progress::{Reporter, Sink},
     resumable::{CallTarget, Resumable, Resumed},
     resume::Line,
@@ -326,7 +327,7 @@ fn open(
         if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     Ok(Call {
         caller: Caller::of(frontend, &context).and_then(|caller| {
-            needs::check_tool(spec.name, &caller.who)?;
+            permissions::check_tool(spec.name, &caller.who)?;
             Ok(caller)
         })?,
         args: Args::read(spec, request.arguments)?,

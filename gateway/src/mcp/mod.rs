@@ -23,7 +23,7 @@
 //! - [`envelope`] answers messages that are no requests of MCP;
 //! - [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners;
-//! - [`needs`] says which scopes a tool or method needs;
+//! - [`permissions`] says which scopes a tool or method needs;
 //! - [`own_answer`] answers calls that wait without what the library keeps for each of them;
 //! - [`resumable`] finds the call that an event id stands for, and [`resume`] answers it again.
 
@@ -42,10 +42,10 @@ mod help;
 mod joined;
 mod list;
 mod log;
-pub mod needs;
 mod output;
 mod own_answer;
 mod paths;
+pub mod permissions;
 mod progress;
 mod prompts;
 mod resources;
@@ -84,10 +84,7 @@ use rmcp::{
     },
 };
 
-use crate::{
-    auth::needs::{Needs, Row},
-    frontend::Frontend,
-};
+use crate::frontend::Frontend;
 use resumable::{Resumables, Store};
 use sessions::Sessions;
 
@@ -161,10 +158,6 @@ async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Durat
     }
 }
 
-/// What the routes of [`router`] need: what is asked through them is checked by [`needs`].
-pub const ROWS: [Row; 2] =
-    [Row { method: None, path: "/mcp", needs: Needs::Token }, Row { method: None, path: "/mcp/", needs: Needs::Token }];
-
 /// Answers MCP requests. The library makes one for every request of the newer era, so it holds only the frontend.
 #[derive(Clone)]
 pub struct Server {
@@ -225,7 +218,7 @@ impl ServerHandler for Server {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        needs::check_method("completion/complete", &context)?;
+        permissions::check_method("completion/complete", &context)?;
         completion::complete(&self.frontend, &request, &context).await
     }
 
@@ -234,7 +227,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        needs::check_method("resources/list", &context)?;
+        permissions::check_method("resources/list", &context)?;
         resources::list(&self.frontend, &context).await
     }
 
@@ -251,7 +244,7 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        needs::check_method("resources/read", &context)?;
+        permissions::check_method("resources/read", &context)?;
         resources::read(&self.frontend, &request.uri, &context).await.map(Into::into)
     }
 
@@ -260,7 +253,7 @@ impl ServerHandler for Server {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        needs::check_method("tasks/get", &context)?;
+        permissions::check_method("tasks/get", &context)?;
         tasks::get(&self.frontend, &request.task_id, &context).await
     }
 
@@ -269,7 +262,7 @@ impl ServerHandler for Server {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        needs::check_method("tasks/update", &context)?;
+        permissions::check_method("tasks/update", &context)?;
         tasks::update(&self.frontend, &request.task_id, &context).await
     }
 
@@ -278,7 +271,7 @@ impl ServerHandler for Server {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        needs::check_method("tasks/cancel", &context)?;
+        permissions::check_method("tasks/cancel", &context)?;
         tasks::cancel(&self.frontend, &request.task_id, &context).await
     }
 

@@ -5,7 +5,7 @@
 
 use std::{fmt::Write, fs, path::Path};
 
-use longhaul_gateway::{api, auth::needs::Row, mcp};
+use longhaul_gateway::{api, auth::routes::Row, mcp};
 use longhaul_proto::{api::SubmitRequest, state::RunState};
 use longhaul_tests::{
     api::{Api, read},
@@ -32,7 +32,7 @@ async fn token(gateway: &Gateway, body: Value) -> Api {
 async fn tokens(gateway: &Gateway) -> Vec<Api> {
     let mut all = Vec::new();
     for scope in SCOPES {
-        let name = scope.replace(',', "-").replace('_', "-");
+        let name = scope.replace([',', '_'], "-");
         all.push(token(gateway, json!({"name": name, "principal": "ana", "scope": scope})).await);
     }
     all
@@ -82,7 +82,7 @@ async fn matrix(gateway: &Gateway) -> String {
         }
         line(&mut table, &format!("{method} {}", row.path), &cells);
     }
-    for tool in mcp::needs::tool_names() {
+    for tool in mcp::permissions::tool_names() {
         let mut cells = vec!["401".to_owned()];
         for api in &tokens {
             let said = Mcp::new(api, "matrix", "1")
@@ -108,7 +108,7 @@ async fn matrix(gateway: &Gateway) -> String {
         "tools/list",
         "prompts/list",
     ] {
-        assert!(mcp::needs::of_method(method).is_some(), "{method}");
+        assert!(mcp::permissions::of_method(method).is_some(), "{method}");
         let mut cells = vec!["401".to_owned()];
         for api in &tokens {
             // A task is named in a header too, and only a client that declares tasks is answered.

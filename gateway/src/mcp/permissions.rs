@@ -3,26 +3,31 @@
 use rmcp::{ErrorData, RoleServer, service::RequestContext};
 
 use super::tools;
-use crate::{auth::needs::Needs, model::Identity, problem::scope_missing};
+use crate::{
+    model::{Identity, Permission},
+    problem::scope_missing,
+};
 
 /// What a tool needs: all of these. `None` = there is no such tool, or it has no row.
-pub fn of_tool(name: &str) -> Option<&'static [Needs]> {
+pub fn of_tool(name: &str) -> Option<&'static [Permission]> {
     Some(match name {
         // They answer with the end of a run.
-        "stata_run_file" | "stata_run_selection" => &[Needs::SUBMIT, Needs::READ],
-        "stata_submit" | "stata_data" => &[Needs::SUBMIT],
-        "stata_wait" | "stata_runs" | "stata_log" | "stata_graph" | "stata_files" | "stata_results" => &[Needs::READ],
-        "stata_cancel" => &[Needs::CANCEL],
-        "stata_help" | "stata_hosts" => &[Needs::Token],
+        "stata_run_file" | "stata_run_selection" => &[Permission::SUBMIT, Permission::READ],
+        "stata_submit" | "stata_data" => &[Permission::SUBMIT],
+        "stata_wait" | "stata_runs" | "stata_log" | "stata_graph" | "stata_files" | "stata_results" => {
+            &[Permission::READ]
+        }
+        "stata_cancel" => &[Permission::CANCEL],
+        "stata_help" | "stata_hosts" => &[Permission::Token],
         _ => return None,
     })
 }
 
 /// What a method other than `tools/call` needs.
-pub fn of_method(method: &str) -> Option<Needs> {
+pub fn of_method(method: &str) -> Option<Permission> {
     Some(match method {
-        "resources/list" | "resources/read" | "tasks/get" => Needs::READ,
-        "tasks/update" | "tasks/cancel" => Needs::CANCEL,
+        "resources/list" | "resources/read" | "tasks/get" => Permission::READ,
+        "tasks/update" | "tasks/cancel" => Permission::CANCEL,
         // Answers with nothing that the scopes hide, or with what everybody is told.
         "completion/complete"
         | "resources/templates/list"
@@ -31,7 +36,7 @@ pub fn of_method(method: &str) -> Option<Needs> {
         | "prompts/get"
         | "initialize"
         | "server/discover"
-        | "ping" => Needs::Token,
+        | "ping" => Permission::Token,
         _ => return None,
     })
 }
@@ -49,7 +54,7 @@ pub(super) fn check_tool(name: &str, who: &Identity) -> Result<(), String> {
     };
     match needs.iter().find(|needs| !needs.met_by(who.scopes)) {
         None => Ok(()),
-        Some(&needs) => Err(scope_missing(needs, who.scopes)),
+        Some(&needs) => Err(scope_missing(&needs.words(), &who.scopes.to_string())),
     }
 }
 
@@ -59,7 +64,9 @@ pub(super) fn check_method(method: &str, context: &RequestContext<RoleServer>) -
     let who = parts.and_then(|parts| parts.extensions.get::<Identity>());
     match (of_method(method), who) {
         (Some(needs), Some(who)) if needs.met_by(who.scopes) => Ok(()),
-        (Some(needs), Some(who)) => Err(ErrorData::invalid_request(scope_missing(needs, who.scopes), None)),
+        (Some(needs), Some(who)) => {
+            Err(ErrorData::invalid_request(scope_missing(&needs.words(), &who.scopes.to_string()), None))
+        }
         _ => Err(ErrorData::internal_error("the gateway does not know who asks, or what that needs", None)),
     }
 }

@@ -1,7 +1,7 @@
 //! What a request needs of its token: one table for all routes, which [`Routes`] fills as it makes them.
 //!
-//! A route can be added with what it needs, and in no other way; a request whose path the router has and whose method is not
-//! in the table is refused. Which runs a token may see or end is decided where the run is found
+//! A route can be added with what it needs, and in no other way; a request for a path that the router has and this table has not
+//! is refused. Which runs a token may see or end is decided where the run is found
 //! ([`Identity::may_read`](crate::model::Identity::may_read)).
 
 use std::{collections::HashMap, convert::Infallible, sync::Arc};
@@ -14,52 +14,12 @@ use axum::{
     routing::{MethodFilter, Route, on},
 };
 use http::Method;
-use longhaul_proto::faults;
 use tower::{Layer, Service};
 
 use crate::{
-    model::{Identity, Scope, Scopes},
+    model::{Identity, Permission},
     problem::Problem,
 };
-
-/// What a request needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// No token: a probe.
-    Nothing,
-    /// A valid token, whatever it permits.
-    Token,
-    /// A token that permits one of these at least.
-    Any(&'static [Scope]),
-}
-
-impl Needs {
-    /// Reading runs, one's own at least.
-    pub const READ: Self = Self::Any(&[Scope::ReadOwn, Scope::ReadAll]);
-    /// Ending runs, one's own at least.
-    pub const CANCEL: Self = Self::Any(&[Scope::CancelOwn, Scope::CancelAll]);
-    /// Starting runs.
-    pub const SUBMIT: Self = Self::Any(&[Scope::Submit]);
-    /// Administering the gateway.
-    pub const OPERATE: Self = Self::Any(&[Scope::Operate]);
-
-    /// Whether these scopes are enough.
-    pub fn met_by(self, scopes: Scopes) -> bool {
-        match self {
-            Self::Nothing | Self::Token => true,
-            Self::Any(any) => scopes.may_any(any) || faults::bug("scopes_ignored"),
-        }
-    }
-
-    /// The scopes of which one is needed, in words: `submit`, or `read_own` or `read_all`.
-    pub fn words(self) -> String {
-        let scopes = match self {
-            Self::Nothing | Self::Token => &[][..],
-            Self::Any(scopes) => scopes,
-        };
-        scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect::<Vec<_>>().join(" or ")
-    }
-}
 
 /// What one route needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +29,14 @@ pub struct Row {
     /// The path, as the router has it.
     pub path: &'static str,
     /// What it needs.
-    pub needs: Needs,
+    pub needs: Permission,
 }
+
+/// The routes of MCP. What is asked through them is checked there, by tool and method.
+pub const MCP: [Row; 2] = [
+    Row { method: None, path: "/mcp", needs: Permission::Token },
+    Row { method: None, path: "/mcp/", needs: Permission::Token },
+];
 
 /// Routes, and what each needs.
 pub struct Routes<S> {
@@ -94,7 +60,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     ///
     /// # Panics
     /// When there is one of this method and path already, or the method has no filter.
-    pub fn on<H, T>(mut self, method: Method, path: &'static str, needs: Needs, handler: H) -> Self
+    pub fn on<H, T>(mut self, method: Method, path: &'static str, needs: Permission, handler: H) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
@@ -160,7 +126,7 @@ impl Table {
             // 405, by the router.
             None => Ok(()),
             Some(row) if row.needs.met_by(who.scopes) => Ok(()),
-            Some(row) => Err(Problem::scope_missing(row.needs, who.scopes)),
+            Some(row) => Err(Problem::scope_missing(&row.needs.words(), &who.scopes.to_string())),
         }
     }
 }
