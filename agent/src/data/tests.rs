@@ -34,6 +34,24 @@ const RELEASES: [(Release, ByteOrder); 8] = [
     (Release::V119, ByteOrder::LittleEndian),
 ];
 
+/// Without variables that are aliases, these differ from the ones before in their number only.
+const NEWER: [(Release, ByteOrder, Option<&[u8; 3]>); 3] = [
+    (Release::V118, ByteOrder::LittleEndian, Some(b"120")),
+    (Release::V118, ByteOrder::BigEndian, Some(b"120")),
+    (Release::V119, ByteOrder::LittleEndian, Some(b"121")),
+];
+
+/// Where the number of the release is.
+const NUMBER: std::ops::Range<usize> = 28..31;
+
+fn renumber(path: &Path, newer: Option<&[u8; 3]>) {
+    if let Some(number) = newer {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[NUMBER].copy_from_slice(number);
+        fs::write(path, bytes).unwrap();
+    }
+}
+
 /// Five cars: texts, all types of numbers, labels, a day, missing values, and long strings where the release has them.
 fn cars(path: &Path, release: Release, order: ByteOrder) {
     let header = Header::builder(release, order).dataset_label("Cars").build();
@@ -186,10 +204,12 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn every_release_reads_the_same() {
     let (_folder, root) = folder();
-    for (release, order) in RELEASES {
-        let what = format!("{release} {order:?}");
+    let all = RELEASES.map(|(release, order)| (release, order, None));
+    for (release, order, newer) in all.into_iter().chain(NEWER) {
+        let what = format!("{release} {order:?} {newer:?}");
         let path = root.join("cars.dta");
         cars(&path, release, order);
+        renumber(&path, newer);
         let check = |action, vars: &str, condition: &str, range: &str, want: &[&str]| {
             let parts = ask(&root, &request(&path, action, vars, condition, range));
             assert_eq!(lines(&parts.unwrap_or_else(|e| panic!("{what}: {e}"))), want, "{what} {vars} {condition}");
@@ -354,6 +374,22 @@ fn conditions_mean_what_stata_means() {
 }
 
 #[test]
+fn what_an_action_does_not_have_is_refused_and_not_left_out() {
+    let (_folder, root) = folder();
+    let path = root.join("cars.dta");
+    cars(&path, Release::V118, ByteOrder::LittleEndian);
+    let check = |request: wire::DataRequest, want: &str| {
+        let refused = ask(&root, &request).map(|parts| lines(&parts)).unwrap_err();
+        assert!(matches!(&refused, Refused::Asked(words) if words.contains(want)), "{refused}");
+    };
+    check(request(&path, wire::DataAction::Describe, "", "price > 1", ""), "`if` and `in` mean nothing to it");
+    check(request(&path, wire::DataAction::Describe, "", "", "1/2"), "`if` and `in` mean nothing to it");
+    let none = request(&path, wire::DataAction::Tabulate, "", "", "");
+    check(wire::DataRequest { variables: Vec::new(), ..none }, "needs the name of a variable, or of two");
+    check(request(&path, wire::DataAction::Tabulate, "make price ratio", "", ""), "one or two variables, not 3");
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_with_a_sentence() {
     let (_folder, root) = folder();
     let good = root.join("good.dta");
@@ -371,10 +407,9 @@ fn what_cannot_be_read_is_refused_with_a_sentence() {
     };
     let release = |digits: &[u8; 3]| {
         let mut other = bytes.clone();
-        other[28..31].copy_from_slice(digits);
+        other[NUMBER].copy_from_slice(digits);
         other
     };
-    // Without an alias, 120 differs from 118 in its number only.
     check("120.dta", &release(b"120"), "");
     check("122.dta", &release(b"122"), "saveold NAME, version(14)");
     check(
@@ -385,10 +420,16 @@ fn what_cannot_be_read_is_refused_with_a_sentence() {
     check("text.dta", b"make,price\nAMC,4099\nand more lines than that\n", "no Stata data file");
     check("empty.dta", b"", "no Stata data file");
     check("cut.dta", &bytes[..bytes.len() / 2], "cannot be shown");
-    let mut alias = release(b"120");
-    let at = bytes.windows(16).position(|w| w == b"<variable_types>").unwrap() + 16;
-    alias[at..at + 2].copy_from_slice(&65_525_u16.to_le_bytes());
-    check("alias.dta", &alias, "alias variables");
+    for (release, order, newer) in NEWER {
+        let path = root.join("alias.dta");
+        cars(&path, release, order);
+        renumber(&path, newer);
+        let mut alias = fs::read(&path).unwrap();
+        let at = alias.windows(16).position(|w| w == b"<variable_types>").unwrap() + 16;
+        let kind = if order == ByteOrder::BigEndian { 65_525_u16.to_be_bytes() } else { 65_525_u16.to_le_bytes() };
+        alias[at..at + 2].copy_from_slice(&kind);
+        check("alias.dta", &alias, "alias variables");
+    }
     // A number of observations that the file has no room for.
     let at = bytes.windows(3).position(|w| w == b"<N>").unwrap() + 3;
     let mut many = bytes.clone();

@@ -159,3 +159,21 @@ fn what_is_temporary_goes_with_its_program() {
     );
     assert_eq!(found.matches("nothing to restore").count(), 3, "{found}");
 }
+
+#[test]
+fn a_list_has_no_more_around_it_than_is_asked_for() {
+    let source = "quietly set obs 2\ngenerate x = 10*_n\ngenerate str2 s = \"a\" + string(_n)\nlist x s, clean\n\
+                  list x s in 2, clean noobs\nlist x, clean noheader\nlist x, noobs\nlist x, noheader\n\
+                  capture noisily list x, sepby(x)\ndisplay _rc\n";
+    holds(
+        &log(source),
+        &[
+            "\n. list x s, clean\n\n        x    s  \n  1.   10   a1  \n  2.   20   a2  \n\n. list",
+            "clean noobs\n\n     x    s  \n    20   a2  \n\n. list",
+            "clean noheader\n\n  1.   10  \n  2.   20  \n\n. list",
+            "noobs\n\n  +----+\n  |  x |\n  |----|\n  | 10 |\n  | 20 |\n  +----+\n\n. list",
+            "noheader\n\n     +----+\n  1. | 10 |\n  2. | 20 |\n     +----+\n\n. capture",
+            "option sepby() not allowed\n\n. display _rc\n198\n",
+        ],
+    );
+}
