@@ -205,7 +205,7 @@ mod tests {
             all.extend(part(bytes).encode_length_delimited_to_vec());
         }
         let whole = all.len();
-        for cut in [whole, whole - 1, 3, 1, 0] {
+        for cut in [whole, whole - 1, 4, 3, 1, 0] {
             let mut from = &all[..cut];
             let mut read = BytesMut::new();
             let mut parts = 0;
@@ -220,7 +220,9 @@ mod tests {
                 _ if cut == whole => (4, true),
                 0 => (0, true),
                 1 => (0, false),
-                3 => (1, false),
+                // Between two parts: that it is not all is told by the child's end, and by the end that is missing.
+                3 => (1, true),
+                4 => (1, false),
                 _ => (3, false),
             };
             assert_eq!((parts, end), want, "{cut} of {whole}");
