@@ -14,11 +14,12 @@
 //! Modules use each other one way:
 //!
 //! ```text
-//! start -> register, service -> provenance, data, identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
+//! start -> register, service -> provenance, data, draw, identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
 //!                                                      (these and follow) -> stata
 //! ```
 
 mod data;
+pub mod draw;
 pub mod executor;
 pub mod follow;
 mod help;
@@ -36,6 +37,7 @@ pub mod spool;
 mod start;
 pub mod stata;
 
+pub use data::child::main as read_data;
 pub use executor::local::supervisor;
 pub use identity::{Label, Serve};
 pub use prepare::{Choice, Engine, EngineKind, Places, STANDIN_NOTE};

@@ -67,6 +67,8 @@ pub fn main_with(args: Vec<OsString>) -> ExitCode {
         Some("supervise") => return longhaul_agent::supervisor::main(args[2..].to_vec()),
         Some("standin") => return longhaul_standin::main(args[2..].to_vec()),
         Some(longhaul_gateway::DRAW) => return longhaul_gateway::draw_main(),
+        Some(longhaul_gateway::READ_DATA) => return longhaul_agent::read_data(longhaul_gateway::asked_of_child()),
+        Some(longhaul_agent::draw::DRAW_PDF) => return longhaul_agent::draw::main(&args[2..]),
         _ => {}
     }
     let cli = match Cli::try_parse_from(args) {

@@ -45,6 +45,7 @@ use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 
 pub use draw::{DRAW, draw_main};
 pub use options::Options;
+pub use runs::{READ_DATA, asked_of_child};
 pub use start::{GATEWAY_KEY, Gateway, StartError, start, start_with};
 
 /// What is passed in, so that tests can replay it.

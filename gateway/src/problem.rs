@@ -271,6 +271,8 @@ impl From<DataError> for Problem {
         let detail = error.to_string();
         match error {
             DataError::Host(error) => error.into(),
+            DataError::Run(error) => error.into(),
+            DataError::File(error) => error.into(),
             DataError::Asked { .. } => Self::bad_request(detail),
             DataError::NotThere(_) | DataError::Different(_) | DataError::Refused { .. } | DataError::TooOld(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The data file cannot be shown", detail)

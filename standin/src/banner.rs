@@ -31,7 +31,7 @@ pub(crate) fn banner(mode: Mode, version: f64, serial: Option<&str>, licensed: O
         &release,
         "___/   /   /___/   /   /___/       Stand-in—Not Stata",
         "",
-        " Longhaul stand-in: this is not Stata, no statistics here.",
+        " Longhaul stand-in: this is not Stata; it estimates by regress alone.",
         "                                   Not affiliated with StataCorp LLC.",
         "                                   It has Stata's manners at the process",
         "                                   boundary, so that everything around a",

@@ -27,6 +27,17 @@ said.failing = answer(await call("stata_run_file", { file_path: failing }));
 said.drawing = answer(await call("stata_run_file", { file_path: drawing, args: [which] }));
 const run = /stata_graph\(run: "([0-9a-f]{8})"\)/.exec(said.drawing.text)[1];
 said.images = (await call("stata_graph", { run })).content.filter((block) => block.type === "image");
+const path = /^data: (.*)$/m.exec(said.drawing.text)[1];
+said.around = {
+  files: answer(await call("stata_files", { run })),
+  file: answer(await call("stata_files", { run, name: "notes.csv" })),
+  results: answer(await call("stata_results", { run })),
+  matrix: answer(await call("stata_results", { run, name: "e(V)" })),
+  described: answer(await call("stata_data", { path })),
+  rows: answer(await call("stata_data", { path, action: "rows", vars: ["x"], in: "2/3" })),
+  help: answer(await call("stata_help", { topic: "regress" })),
+  no_help: answer(await call("stata_help", { topic: "no such topic" })),
+};
 
 // A run under way: its id, and the call that follows it.
 function underWay(name, options) {

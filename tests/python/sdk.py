@@ -43,6 +43,18 @@ async def everything(client, mode, gated, failing, drawing, gate) -> dict:
     run = re.search(r'stata_graph\(run: "([0-9a-f]{8})"\)', said["drawing"]["text"]).group(1)
     blocks = (await client.call_tool("stata_graph", {"run": run})).content
     said["images"] = [{"mimeType": b.mime_type, "data": b.data} for b in blocks if b.type == "image"]
+    listed = answer(await client.call_tool("stata_files", {"run": run}))
+    path = re.search(r"^data: (.*)$", said["drawing"]["text"], re.MULTILINE).group(1)
+    said["around"] = {
+        "files": listed,
+        "file": answer(await client.call_tool("stata_files", {"run": run, "name": "notes.csv"})),
+        "results": answer(await client.call_tool("stata_results", {"run": run})),
+        "matrix": answer(await client.call_tool("stata_results", {"run": run, "name": "e(V)"})),
+        "described": answer(await client.call_tool("stata_data", {"path": path})),
+        "rows": answer(await client.call_tool("stata_data", {"path": path, "action": "rows", "vars": ["x"], "in": "2/3"})),
+        "help": answer(await client.call_tool("stata_help", {"topic": "regress"})),
+        "no_help": answer(await client.call_tool("stata_help", {"topic": "no such topic"})),
+    }
 
     async def under_way(name):
         seen = asyncio.get_running_loop().create_future()

@@ -5,7 +5,8 @@
 //! become another user), `cgroup` (the right to make one), `node` (the official TypeScript SDKs, old and new, in the
 //! folder `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the
 //! Inspector and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`), `readstat` (foreign libraries for Stata
-//! data files, `LONGHAUL_TEST_PYTHON`).
+//! data files, `LONGHAUL_TEST_PYTHON`), `pdftoppm` (poppler's, on the path),
+//! `parquet` (a foreign library for Parquet, `LONGHAUL_TEST_PYTHON`).
 
 use std::{
     env,
@@ -55,6 +56,17 @@ pub fn readstat() -> Option<PathBuf> {
     None
 }
 
+/// Whether the interpreter of [`readstat`] has fastparquet, which reads Parquet.
+pub fn parquet() -> bool {
+    let Some(python) = file("parquet", "LONGHAUL_TEST_PYTHON", "ci/venv/bin/python") else { return false };
+    let has = std::process::Command::new(&python).args(["-c", "import fastparquet"]).output();
+    let has = has.is_ok_and(|has| has.status.success());
+    if !has {
+        skip("parquet", "that Python has no fastparquet; .ci/run installs it");
+    }
+    has
+}
+
 /// The folder with the official TypeScript SDKs; `node` is there too.
 pub fn node_modules() -> Option<PathBuf> {
     let modules = file("node", "LONGHAUL_TEST_NODE_MODULES", "ci/node/node_modules")?;
@@ -74,6 +86,15 @@ pub fn conformance() -> Option<PathBuf> {
 /// A real OTLP receiver, `rotel`.
 pub fn collector() -> Option<PathBuf> {
     file("collector", "LONGHAUL_TEST_COLLECTOR", "ci/rotel-agent")
+}
+
+/// Whether poppler's `pdftoppm` is on the path, which draws PDFs.
+pub fn pdftoppm() -> bool {
+    let found = std::process::Command::new("pdftoppm").arg("-v").output().is_ok();
+    if !found {
+        skip("pdftoppm", "no `pdftoppm` on the path; the package poppler-utils has it");
+    }
+    found
 }
 
 /// Whether this process may do what only the superuser may.

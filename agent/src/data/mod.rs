@@ -12,12 +12,14 @@
 //!   those that are meant where they are;
 //! - [`filter`] is the condition, [`varlist`] the variables that a list means;
 //! - [`labels`] and [`long`] are what stands behind the data: value labels, long strings;
+//! - [`child`] is all of this as a process of its own, for a file that a gateway keeps;
 //! - [`dates`] shows days and times, [`key`] tells values apart.
 //!
 //! A file may hold anything: no length in it is believed before the file is known to be as long, and every answer is bounded.
 
 mod actions;
 mod cell;
+pub(crate) mod child;
 mod dates;
 mod export;
 mod filter;
@@ -102,12 +104,23 @@ pub(crate) fn answer(
     places: &Places,
     request: &wire::DataRequest,
     watch: Watch,
-    mut send: impl FnMut(Part) -> Result<(), Refused> + Send,
+    send: impl FnMut(Part) -> Result<(), Refused> + Send,
 ) -> Result<(), Refused> {
     let found = find::open(places, &request.path).map_err(|missing| Refused::Place(missing.problem))?;
+    read(found, &format!("{} on {}", request.path, places.host), request, watch, send)
+}
+
+/// Answers a request about an open file, which people know by `name`. Blocks.
+fn read(
+    found: find::Found,
+    name: &str,
+    request: &wire::DataRequest,
+    watch: Watch,
+    mut send: impl FnMut(Part) -> Result<(), Refused> + Send,
+) -> Result<(), Refused> {
     let mut file = find::told(&found);
     let named = |refused: Refused| match refused {
-        Refused::File(why) => Refused::file(format!("{} on {} cannot be shown: {why}", request.path, places.host)),
+        Refused::File(why) => Refused::file(format!("{name} cannot be shown: {why}")),
         other => other,
     };
     let mut source = Source::new(found.file, watch)?;
@@ -118,6 +131,9 @@ pub(crate) fn answer(
     file.observations = head.observations;
     file.variables = u32::try_from(head.variables.len()).unwrap_or(u32::MAX);
     file.sorted_by = head.sorted.iter().map(|n| head.variables[*n].name.clone()).collect();
+    if let Some(words) = misfit(request) {
+        return Err(Refused::asked(words));
+    }
     let asked = Asked {
         variables: varlist::resolve(&head, &request.variables)?,
         selection: pass::Selection::read(&head, &request.condition, &request.range)?,
@@ -153,6 +169,21 @@ pub(crate) fn answer(
     send(Part::File(file))?;
     send(Part::Table(std::mem::take(&mut told.table)))?;
     send(end(&head, told, &source))
+}
+
+/// What a request asks for that its action does not have.
+fn misfit(request: &wire::DataRequest) -> Option<&'static str> {
+    let narrowed = !request.condition.trim().is_empty() || !request.range.trim().is_empty();
+    match request.action() {
+        wire::DataAction::Describe if narrowed => Some(
+            "describe tells of variables and looks at no observation, so `if` and `in` mean nothing to it: leave them out, or \
+             use summarize, codebook, tabulate or rows",
+        ),
+        wire::DataAction::Tabulate if request.variables.is_empty() => {
+            Some("tabulate needs the name of a variable, or of two: describe lists them")
+        }
+        _ => None,
+    }
 }
 
 fn end(head: &head::Head, told: Told, source: &Source) -> Part {

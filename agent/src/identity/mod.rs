@@ -212,6 +212,7 @@ impl Identity {
             lists_files: !faults::bug("agent_lists_no_files"),
             gives_help: !faults::bug("agent_without_help"),
             reads_data: !faults::bug("agent_reads_no_data"),
+            draws_pdf: !faults::bug("agent_draws_no_pdf"),
             protocol: PROTOCOL,
             os_user: self.0.user.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             hostname: os::hostname(),

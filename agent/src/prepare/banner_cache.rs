@@ -1,5 +1,5 @@
 //! The latest banner that Stata printed: reported to the gateway and to people. Of it the agent applies the number of cores
-//! alone, as an upper bound of what a run is told to use.
+//! alone, as an upper bound of what a run is told to use; where no banner says it, what a run found in `c(processors_lic)`.
 //!
 //! It is kept in the data folder, so that an agent that starts anew can tell of its licence before the next run.
 
@@ -43,6 +43,8 @@ pub struct Printed {
     pub licence: String,
     /// Cores that one process may use.
     pub cores: Option<u32>,
+    /// The same, as a run's Stata told it.
+    pub told_cores: Option<u32>,
 }
 
 impl BannerCache {
@@ -67,10 +69,27 @@ impl BannerCache {
             version: found.version.unwrap_or_default(),
             licence: line.unwrap_or_default().to_owned(),
             cores: found.licence.and_then(|licence| licence.cores),
+            told_cores: None,
         };
         self.warn(&now.licence, now_ms);
-        let before =
-            std::mem::replace(&mut *self.0.printed.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
+        self.keep(|before| {
+            // What another Stata told before is not of this one.
+            let same = (&before.edition, &before.version) == (&now.edition, &now.version);
+            Printed { told_cores: before.told_cores.filter(|_| same), ..now }
+        });
+    }
+
+    /// Takes the cores that a run's Stata says it may use.
+    pub(crate) fn told_cores(&self, cores: u32) {
+        self.keep(|before| Printed { told_cores: Some(cores), ..before });
+    }
+
+    fn keep(&self, change: impl FnOnce(Printed) -> Printed) {
+        let mut printed = self.0.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = printed.clone();
+        let now = change(before.clone());
+        printed.clone_from(&now);
+        drop(printed);
         if before != now
             && let Ok(bytes) = serde_json::to_vec(&now)
             && let Err(error) = durable::replace_unsynced(&self.0.file, &bytes)

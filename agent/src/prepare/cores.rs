@@ -13,7 +13,8 @@ pub(super) fn most(allowed: Option<u32>, asked: u32, engine: &Engine, printed: &
     if !(engine.is_standin() || edition == "mp") || faults::bug("cores_unlimited") {
         return None;
     }
-    Some(printed.cores.map_or(limit, |licensed| limit.min(licensed)).max(1))
+    let licensed = printed.cores.or(printed.told_cores);
+    Some(licensed.map_or(limit, |licensed| limit.min(licensed)).max(1))
 }
 
 #[cfg(test)]
@@ -43,6 +44,9 @@ mod tests {
         check(Some(8), 3, &stata("mp"), &none, Some(3));
         check(Some(8), 0, &stata("mp"), &licensed("mp", Some(4)), Some(4));
         check(Some(8), 0, &stata(""), &licensed("mp", Some(4)), Some(4));
+        let told = |cores| Printed { told_cores: Some(8), ..licensed("mp", cores) };
+        check(None, 10, &stata("mp"), &told(None), Some(8));
+        check(None, 10, &stata("mp"), &told(Some(4)), Some(4));
         check(Some(2), 0, &stata("mp"), &licensed("se", None), None);
         check(Some(2), 0, &stata("se"), &none, None);
         check(Some(2), 0, &stata(""), &none, None);

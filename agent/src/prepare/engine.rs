@@ -24,7 +24,7 @@ pub enum Choice {
 pub enum EngineKind {
     /// Stata itself.
     Stata,
-    /// The stand-in: Stata's manners, no statistics package.
+    /// The stand-in: Stata's manners, and no statistics package.
     Standin,
 }
 
@@ -129,6 +129,6 @@ fn find_stata(stata: Option<&Path>) -> Result<Engine, String> {
     let tried = if tried.is_empty() { "nothing that looks like it was found".to_owned() } else { tried.join(", ") };
     Err(format!(
         "no Stata on this host ({tried}): name it with --stata PATH. To try Longhaul without Stata use \
-         --engine standin, which has Stata's manners but computes no statistics"
+         --engine standin, which has Stata's manners and of estimators `regress` alone"
     ))
 }

@@ -59,12 +59,13 @@ fn told(found: &Gathered) -> StataFacts {
         (!text.is_empty()).then(|| text.chars().take(most).collect::<String>())
     };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within the bounds of the filter
-    let processors = number("processors").filter(|n| (1.0..100_000.0).contains(n)).map(|n| n as u32);
+    let cores = |name: &str| number(name).filter(|n| (1.0..100_000.0).contains(n)).map(|n| n as u32);
     StataFacts {
         version: number("stata_version").map(|version| format!("{version:.1}")),
         edition: word("edition_real", TEXT),
         born: word("born_date", TEXT),
-        processors,
+        processors: cores("processors"),
+        processors_licensed: cores("processors_lic"),
         plus: word("sysdir_plus", TEXT),
         rng: word("rng_current", TEXT),
         rng_state: word("rngstate", STATE),

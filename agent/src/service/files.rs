@@ -23,7 +23,7 @@ use super::{made_with, refusal};
 use crate::{
     follow::do_files,
     os,
-    prepare::Preparer,
+    prepare::{BannerCache, Preparer},
     provenance::Digests,
     spool::{Artifact, OutcomeRecord, Spool},
 };
@@ -46,14 +46,28 @@ pub(super) type Sender = mpsc::Sender<Result<wire::FilesPart, Status>>;
 pub(super) struct Gone;
 
 /// Sends the files of an attempt, and last with what it was made. Returns when all is sent, or the caller has gone.
-pub(super) async fn send(spool: Spool, attempt: u32, host: Arc<Preparer>, digests: Digests, to: Sender) {
+pub(super) async fn send(
+    spool: Spool,
+    attempt: u32,
+    host: Arc<Preparer>,
+    digests: Digests,
+    banners: BannerCache,
+    to: Sender,
+) {
     let run = spool.run();
-    if sent(spool, attempt, host, digests, &to).await.is_err() {
+    if sent(spool, attempt, host, digests, banners, &to).await.is_err() {
         tracing::debug!(%run, "the caller did not wait for the run's files");
     }
 }
 
-async fn sent(spool: Spool, attempt: u32, host: Arc<Preparer>, digests: Digests, to: &Sender) -> Result<(), Gone> {
+async fn sent(
+    spool: Spool,
+    attempt: u32,
+    host: Arc<Preparer>,
+    digests: Digests,
+    banners: BannerCache,
+    to: &Sender,
+) -> Result<(), Gone> {
     let spool = Arc::new(spool);
     let of = spool.clone();
     let read = blocking(move || {
@@ -83,7 +97,7 @@ async fn sent(spool: Spool, attempt: u32, host: Arc<Preparer>, digests: Digests,
     if faults::bug("nothing_is_recorded_of_it") {
         return Ok(());
     }
-    let made_with = made_with::of_run(&spool, outcome, &host, &digests, to).await?;
+    let made_with = made_with::of_run(&spool, outcome, &host, &digests, &banners, to).await?;
     tell(to, wire::FilesPart { known: true, ..made_with }).await
 }
 
@@ -239,7 +253,9 @@ mod tests {
     async fn list(spool: &Spool, attempt: u32) -> Vec<wire::FilesPart> {
         let (to, mut from) = mpsc::channel(100);
         let host = Preparer::of_no_engine(&[]);
-        send(spool.clone(), attempt, Arc::new(host), Digests::new(longhaul_proto::clock::Clock::system()), to).await;
+        let banners = BannerCache::open(spool.control_folder().join("banner.json"));
+        send(spool.clone(), attempt, Arc::new(host), Digests::new(longhaul_proto::clock::Clock::system()), banners, to)
+            .await;
         std::iter::from_fn(|| from.try_recv().ok()).map(Result::unwrap).collect()
     }
 

@@ -16,7 +16,7 @@ use longhaul_proto::{
 use super::files::{At, Gone, Sender, read, tell};
 use crate::{
     follow::do_files,
-    prepare::Preparer,
+    prepare::{BannerCache, Preparer},
     provenance::{Digests, data, facts, packages},
     spool::{OutcomeRecord, Plan, Spool},
     stata::locate::NotedFile,
@@ -37,6 +37,7 @@ pub(super) async fn of_run(
     outcome: OutcomeRecord,
     host: &Arc<Preparer>,
     digests: &Digests,
+    banners: &BannerCache,
     to: &Sender,
 ) -> Result<wire::FilesPart, Gone> {
     let of = spool.clone();
@@ -58,6 +59,9 @@ pub(super) async fn of_run(
         ),
     };
     tell(to, wire::FilesPart { known: true, ..wire::FilesPart::default() }).await?;
+    if let Some(cores) = stata.processors_licensed {
+        banners.told_cores(cores);
+    }
     let plus = stata.plus.clone();
     let data = files(&about, named.files, to).await?;
     let made_with = MadeWith { stata, seeds: named.seeds, data, data_note: named.note };

@@ -30,6 +30,7 @@ use tonic::{Request, Response, Status, Streaming};
 use self::events::FirstSnapshot;
 use crate::{
     data::DataReader,
+    draw::{Draw, NotDrawn},
     follow::do_files,
     help::Help,
     identity::{Identity, Known, Pins},
@@ -47,6 +48,7 @@ pub(crate) struct Service {
     pins: Pins,
     runs: Runs,
     data: DataReader,
+    draw: Draw,
     tasks: Tasks,
     help: Help,
     digests: Digests,
@@ -61,6 +63,7 @@ const PARTS: usize = 8;
 
 impl Service {
     /// A service for these runs.
+    #[expect(clippy::too_many_arguments, reason = "the parts of an agent, each once")]
     pub(crate) fn new(
         identity: &Identity,
         greeter: &Greeter,
@@ -69,6 +72,7 @@ impl Service {
         tasks: &Tasks,
         help: &Help,
         data: &DataReader,
+        draw: &Draw,
     ) -> Self {
         Self {
             identity: identity.clone(),
@@ -78,6 +82,7 @@ impl Service {
             tasks: tasks.clone(),
             help: help.clone(),
             data: data.clone(),
+            draw: draw.clone(),
             digests: Digests::new(runs.clock().clone()),
         }
     }
@@ -233,7 +238,8 @@ impl Agent for Service {
         let spool = self.runs.spool(run_id(&request.run_id)?);
         let (to, from) = mpsc::channel(PARTS);
         let (host, digests) = (self.runs.preparer().clone(), self.digests.clone());
-        self.tasks.spawn_until_stop(Box::pin(files::send(spool, request.attempt, host, digests, to)));
+        let banners = self.runs.banners().clone();
+        self.tasks.spawn_until_stop(Box::pin(files::send(spool, request.attempt, host, digests, banners, to)));
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 
@@ -265,5 +271,17 @@ impl Agent for Service {
         self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
         let places = self.runs.preparer().places.clone();
         data::answer(&self.data, places, request).await.map(Response::new)
+    }
+
+    async fn draw(&self, request: Request<wire::DrawRequest>) -> Result<Response<wire::DrawReply>, Status> {
+        let request = request.into_inner();
+        let principal = Principal::new(&*request.principal_issuer, &*request.principal);
+        self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
+        let png = self.draw.png(&request.pdf).await.map_err(|why| match why {
+            NotDrawn::Asked(words) => Status::invalid_argument(words),
+            NotDrawn::Here(words) => Status::failed_precondition(words),
+            NotDrawn::Busy(words) => Status::resource_exhausted(words),
+        })?;
+        Ok(Response::new(wire::DrawReply { png }))
     }
 }

@@ -18,6 +18,7 @@ use longhaul_proto::{
 use super::{Deps, Options};
 use crate::{
     data::DataReader,
+    draw::Draw,
     executor::Executor,
     help::Help,
     identity::{Contact, Identity, Pins},
@@ -37,6 +38,7 @@ pub(crate) struct Parts {
     pins: Pins,
     help: Help,
     data: DataReader,
+    draw: Draw,
     max_spool: u64,
 }
 
@@ -63,16 +65,17 @@ impl Parts {
         let incoming = folder.join("incoming");
         let help = Help::new(&preparer, &options.ado_path, folder.join("standin-help"));
         let data = DataReader::new(deps.clock.clone());
+        let draw = Draw::new(options);
         let runs = Runs::open(root, incoming, preparer, executor, room, deps.clock, tasks.clone())?;
         tasks.spawn_until_stop(runs.clone().measure());
         let greeter = Greeter { role: Role::Agent, secret: options.secret.clone() };
-        Ok(Self { identity, runs, tasks, greeter, pins, help, data, max_spool: options.max_spool })
+        Ok(Self { identity, runs, tasks, greeter, pins, help, data, draw, max_spool: options.max_spool })
     }
 
     /// The service as it may be called from outside.
     pub(crate) fn service(&self) -> Guarded<AgentServer<Service>> {
-        let Self { identity, greeter, pins, runs, tasks, help, data, .. } = self;
-        let service = Service::new(identity, greeter, pins, runs, tasks, help, data);
+        let Self { identity, greeter, pins, runs, tasks, help, data, draw, .. } = self;
+        let service = Service::new(identity, greeter, pins, runs, tasks, help, data, draw);
         let all = AgentServer::new(service).max_encoding_message_size(MAX_MESSAGE);
         let hello = all.clone().max_decoding_message_size(hello::LIMIT);
         Guarded::new(Role::Agent, hello, all.max_decoding_message_size(MAX_MESSAGE))

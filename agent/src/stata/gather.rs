@@ -19,7 +19,7 @@ pub const MOST_CELLS: usize = 47_662;
 const DIAGONAL: usize = 1_500;
 
 /// Of `c()`, what are numbers.
-const NUMBERS: [&str; 2] = ["stata_version", "processors"];
+const NUMBERS: [&str; 3] = ["stata_version", "processors", "processors_lic"];
 /// Of `c()`, what are texts.
 const WORDS: [&str; 6] = ["edition_real", "born_date", "sysdir_plus", "rng_current", "rngstate", "sortrngstate"];
 

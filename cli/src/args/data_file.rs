@@ -9,7 +9,7 @@ use super::Ask;
 /// `data`.
 #[derive(Debug, Args)]
 pub(crate) struct Data {
-    /// The data file, as its host has it, or relative to a folder of its agent.
+    /// The data file, as its host has it: in the current folder, or relative to a folder of its agent.
     pub(crate) file: String,
     /// What to show [default: describe].
     pub(crate) action: Option<DataActionArg>,
@@ -31,6 +31,10 @@ pub(crate) struct Data {
     /// Most observations [default: 50 in a table, all in a file].
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u32>,
+    /// The run that wrote the file, which may be named then as `longhaul files RUN` does, also when it is only kept with the
+    /// run.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
     /// The agent, by name [default: the first that has the file].
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,

@@ -43,7 +43,8 @@ pub(crate) struct Get {
     /// Write them into this folder, which is made; the current one by default.
     #[arg(short, long = "output", value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
-    /// Replace files that are there with other content.
+    /// Replace files that are there with other content, and fetch files as they are now that were written to after the run's
+    /// end.
     #[arg(long)]
     pub(crate) force: bool,
     /// Write SMCL as the text that Stata shows, x.smcl to x.smcl.txt; other files as they are.

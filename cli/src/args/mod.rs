@@ -172,7 +172,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
-    /// The stand-in for Stata: its manners, no statistics.
+    /// The stand-in for Stata: its manners, and of estimators `regress` alone.
     #[command(disable_help_flag = true)]
     Standin(Rest),
     /// One run's supervisor; agents start it.

@@ -41,6 +41,9 @@ async fn answer(client: &Client, args: &Data) -> Result<(), Failure> {
         return Err(Failure::usage("CSV and Parquet are of the observations: leave the action out, or say `rows`"));
     }
     let mut query = vec![("path", args.file.clone()), ("vars", args.variables())];
+    let here = in_this_folder(args);
+    let given = query[0].1.clone();
+    query[0].1 = here.clone().unwrap_or_else(|| given.clone());
     query.push((
         "action",
         if exports { "rows" } else { args.action.map_or("describe", DataActionArg::as_str) }.to_owned(),
@@ -48,25 +51,50 @@ async fn answer(client: &Client, args: &Data) -> Result<(), Failure> {
     query.extend(args.condition.clone().map(|condition| ("if", condition)));
     query.extend(args.range.clone().map(|range| ("in", range)));
     query.extend(args.host.clone().map(|host| ("host", host)));
+    query.extend(args.run.clone().map(|run| ("run", run)));
     query.extend(args.limit.map(|limit| ("limit", limit.to_string())));
     if args.no_labels {
         query.push(("labels", "false".to_owned()));
     }
     if exports {
         query.push(("format", if args.parquet { "parquet" } else { "csv" }.to_owned()));
-        let response = client.data_file(&query).await?;
+        let response = match client.data_file(&query).await {
+            Err(error) if here.is_some() => {
+                query[0].1 = given;
+                client.data_file(&query).await.map_err(|_| error)?
+            }
+            answer => answer?,
+        };
         return match &args.output {
             Some(path) => write(response, path).await,
             None => print(response).await,
         };
     }
-    let view = client.data(&query).await?;
+    let view = match client.data(&query).await {
+        Err(error) if here.is_some() => {
+            query[0].1 = given;
+            client.data(&query).await.map_err(|_| error)?
+        }
+        answer => answer?,
+    };
     if args.ask.json {
         Out::default().json(&view)?;
         return Ok(());
     }
     Out::default().painted(|width, _| shown(&view, width))?;
     Ok(())
+}
+
+/// A file that is meant by a name in the current folder, as an absolute path: its host may have it there too. If not, the
+/// name may still be meant below a folder of its agent.
+fn in_this_folder(args: &Data) -> Option<String> {
+    let named = Path::new(&args.file);
+    if named.is_absolute() || args.run.is_some() {
+        return None;
+    }
+    let with_dta = format!("{}.dta", args.file);
+    let there = [named, Path::new(&with_dta)].into_iter().find(|path| path.is_file())?;
+    fs::canonicalize(there).ok()?.to_str().map(str::to_owned)
 }
 
 /// For people: the file, the table, and what is to be said of it.

@@ -5,7 +5,7 @@
 
 mod report;
 
-use longhaul_agent::stata::find;
+use longhaul_agent::{draw, stata::find};
 use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetry};
 
 use super::probe;
@@ -37,6 +37,7 @@ pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failu
         findings.extend(stata.into_iter().filter(|finding| finding.state == "ok"));
     } else {
         findings.extend(stata);
+        findings.push(pdf_graphs(context));
         findings.extend(data(context));
     }
     findings.extend(gateway(context).await);
@@ -129,8 +130,9 @@ fn stata(context: &Context, places: &find::SearchPlaces) -> (Vec<Finding>, Vec<f
                 true => format!("nothing that looks like it in: {}", looked(context, places).join("; ")),
                 false => format!("none that can be started; looked in: {}", looked(context, places).join("; ")),
             },
-            "on a Stata host, name the program with --stata PATH or `stata` in the configuration; here, use a gateway \
-             elsewhere (--gateway), or try Longhaul with --engine standin, which computes no statistics",
+            "on a Stata host, name the program: `longhaul up --stata PATH`, or `stata` in the configuration \
+             (LONGHAUL_STATA); here, use a gateway elsewhere (LONGHAUL_GATEWAY), or try Longhaul with `longhaul run \
+             --engine standin`, which estimates by `regress` alone",
         )),
     }
     for candidate in tried.iter().filter(|c| !c.usable()) {
@@ -139,6 +141,14 @@ fn stata(context: &Context, places: &find::SearchPlaces) -> (Vec<Finding>, Vec<f
         findings.push(note(&what, why, format!("it was tried because of {}", candidate.why)));
     }
     (findings, tried)
+}
+
+/// Whether graphs that were saved as PDF alone can be shown.
+fn pdf_graphs(context: &Context) -> Finding {
+    match draw::pdftoppm(context.env.get("PATH").unwrap_or_default()) {
+        Some(program) => ok("graphs as PDF", format!("drawn by {}", program.display())),
+        None => note("graphs as PDF", format!("not shown as images: no {} on the path", draw::DRAWER), draw::ADVICE),
+    }
 }
 
 fn data(context: &Context) -> Vec<Finding> {

@@ -148,7 +148,7 @@ async fn one<'a>(
     let failed = |error: io::Error| format!("{} cannot be written: {error}", to.display());
     fs::create_dir_all(folder).map_err(failed)?;
     let part = folder.join(format!(".longhaul-{}-{}.part", std::process::id(), used.len()));
-    let fetched = download(client, &listed.run_id.to_string(), file, &part).await;
+    let fetched = download(client, &listed.run_id.to_string(), file, &part, args.force).await;
     let placed = fetched.and_then(|done| {
         let done = if as_text { smcl_to_text(&part, encoding).map_err(failed)? } else { done };
         match &there {
@@ -213,7 +213,13 @@ fn place(name: &str) -> Result<PathBuf, String> {
 }
 
 /// Fetches the bytes into a new file, compares them with their digest, and returns length and digest.
-async fn download(client: &Client, run: &str, file: &RunFileView, part: &Path) -> Result<(u64, String), String> {
+async fn download(
+    client: &Client,
+    run: &str,
+    file: &RunFileView,
+    part: &Path,
+    force: bool,
+) -> Result<(u64, String), String> {
     let failed = |error: io::Error| format!("it cannot be written: {error}");
     let mut body = client.file(run, &escape(&file.name)).await.map_err(|error| error.to_string())?;
     let mut to = BufWriter::new(File::options().write(true).create_new(true).open(part).map_err(failed)?);
@@ -229,6 +235,9 @@ async fn download(client: &Client, run: &str, file: &RunFileView, part: &Path) -
         Some(sha256) if *sha256 != digest && file.kept => {
             Err("its bytes came with another SHA-256 than its own".into())
         }
+        Some(sha256) if *sha256 != digest && !force => Err(
+            "it was written to after the run's end, so it is not what the run left: pass --force to fetch it as it is now".into(),
+        ),
         Some(sha256) if *sha256 != digest => {
             say(&format!("{}: it was written to after the run's end", output::shown(&file.name)));
             Ok((len, digest))

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use longhaul_proto::{
-    api::{CancelMode, Joined, RerunBody, RunView, Submitted},
+    api::{CancelMode, Joined, RerunBody, RunView, SubmitRequest, Submitted},
     telemetry,
 };
 use tracing::Instrument;
@@ -45,7 +45,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         context.config.settings.engine.filter(|_| !remote || args.engine.is_some()).map(|e| e.as_str().into());
     input.request.key = Some(context.ids.name());
     if context.config.settings.engine == Some(Engine::Standin) {
-        say("running on the stand-in, not Stata: its manners, no statistics");
+        say("running on the stand-in, not Stata: its manners, and of estimators `regress` alone");
     }
     let need =
         Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::Always, ..Need::default() };
@@ -57,9 +57,13 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         gateway.close().await;
         return Err(error);
     }
+    let as_text = sent_as_text(&input.request);
     let submitted = submit(context, &mut gateway, input).await;
     let done = match submitted {
         Ok(submitted) => {
+            if let Some(note) = as_text.filter(|_| submitted.run.source == "text") {
+                say(&note);
+            }
             let shown = Shown { detach: args.detach, json: args.ask.json, raw: args.raw };
             follow(context, shown, &mut gateway, &mut signals, submitted).await
         }
@@ -67,6 +71,16 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     };
     gateway.close().await;
     done
+}
+
+/// What is said when no agent has these bytes under that path, and the text is run.
+fn sent_as_text(request: &SubmitRequest) -> Option<String> {
+    let path = request.path.as_ref().filter(|_| request.text.is_some())?;
+    let place = match &request.working_dir {
+        Some(folder) => format!("in {folder}"),
+        None => "in an empty folder of its own, without the files beside it (--with sends them)".to_owned(),
+    };
+    Some(format!("no agent has {path} with this content in a folder of its own: its text is sent, and runs {place}"))
 }
 
 /// Uploads those of the files that are missing, each content once.

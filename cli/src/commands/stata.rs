@@ -39,6 +39,8 @@ const TERMINATED: u8 = 143;
 struct Asks {
     strict: bool,
     smcl: bool,
+    /// The command that starts it, as Stata echoes it; `None` = it does not (`-q`).
+    command: Option<String>,
     file: PathBuf,
     args: Vec<String>,
 }
@@ -145,19 +147,21 @@ fn read(words: &[String], strict: bool) -> Result<Asks, Failure> {
             "{what}: `longhaul stata` runs do-files in batch, as in `longhaul stata -b do FILE.do ARGS`"
         ))
     };
-    let (mut strict, mut smcl, mut rest) = (strict, false, words);
+    let (mut strict, mut smcl, mut quiet, mut rest) = (strict, false, false, words);
     while let [first, more @ ..] = rest
         && first.starts_with('-')
         && first.len() > 1
     {
         match first.as_str() {
-            "-b" | "-e" | "-q" => {}
+            "-b" | "-e" => {}
+            "-q" => quiet = true,
             "-s" => smcl = true,
             "--strict" => strict = true,
             other => return Err(usage(format!("flag {other} is not taken"))),
         }
         rest = more;
     }
+    let whole = rest;
     if let [first, more @ ..] = rest
         && ["do", "run"].contains(&first.as_str())
         && !more.is_empty()
@@ -165,12 +169,18 @@ fn read(words: &[String], strict: bool) -> Result<Asks, Failure> {
         rest = more;
     }
     let Some((file, args)) = rest.split_first() else { return Err(usage("no do-file is named".to_owned())) };
+    let command = match whole.len() == rest.len() {
+        true => format!("do \"{}\"", unquoted(file)),
+        false => format!("{} {file}", whole[0]),
+    };
+    let command = [&[command], args].concat().join(" ");
     // Stata gets one line and reads its quotes; a shell may have taken them away.
     let args = split(&args.join(" "));
     if args.iter().any(|arg| arg == "," || arg.ends_with(',')) {
         return Err(usage("options after a comma are not taken".to_owned()));
     }
-    Ok(Asks { strict, smcl, file: unquoted(file).into(), args })
+    let command = (!quiet).then_some(command);
+    Ok(Asks { strict, smcl, command, file: unquoted(file).into(), args })
 }
 
 fn unquoted(word: &str) -> &str {
@@ -236,11 +246,22 @@ fn check_log(path: &Path) -> Result<(), Failure> {
 fn log(asks: &Asks) -> Result<(PathBuf, Printer), Failure> {
     let path = log_path(asks);
     let mut file = fs::File::create(&path).map_err(|error| unwritable(&path, &error))?;
+    let begin = begin(asks);
     if !asks.smcl {
+        file.write_all(begin.as_bytes()).map_err(|error| unwritable(&path, &error))?;
         return Ok((path, Printer::bytes_to(Out::new(file))));
     }
     file.write_all(SMCL_BEGIN).map_err(|error| unwritable(&path, &error))?;
-    Ok((path, Printer::bytes_to(Out::new(Smcl(file)))))
+    let mut smcl = Smcl(file);
+    smcl.write_all(begin.as_bytes()).map_err(|error| unwritable(&path, &error))?;
+    Ok((path, Printer::bytes_to(Out::new(smcl))))
+}
+
+/// The echo of the command that starts the do-file, as Stata's own batch logs have it; by it a reader knows to which do-file
+/// the commands below belong. The banner above it is of the run's own log (`longhaul log RUN --raw`).
+fn begin(asks: &Asks) -> String {
+    // With the blank that Stata ends the line with.
+    asks.command.as_ref().map_or_else(String::new, |command| format!("\n. {command} \n\n"))
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

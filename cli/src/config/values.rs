@@ -196,7 +196,7 @@ text_value!(Url, "expected a URL", |text| text.parse(), |v| v.0.clone());
 pub(crate) enum Engine {
     /// Stata.
     Stata,
-    /// The stand-in: Stata's manners, no statistics.
+    /// The stand-in: Stata's manners, and of estimators `regress` alone.
     Standin,
 }
 

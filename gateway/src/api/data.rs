@@ -33,6 +33,7 @@ enum Format {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DataQuery {
     path: String,
+    run: String,
     host: String,
     action: String,
     vars: String,
@@ -58,6 +59,7 @@ pub(super) async fn get(
     }
     let ask = DataAsk {
         path: query.path,
+        run: query.run,
         host: query.host,
         action: query.action,
         variables: query.vars.split([' ', ',']).filter(|name| !name.is_empty()).map(str::to_owned).collect(),

@@ -71,6 +71,11 @@ impl BlobReader {
         self.bytes
     }
 
+    /// The open file, for a process that reads it itself.
+    pub(crate) fn file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
     /// At most `max` bytes from `offset`; none at the end.
     ///
     /// # Errors

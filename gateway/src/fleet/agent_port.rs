@@ -126,6 +126,15 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// [`Failure::Refused`] and [`Failure::Unmet`] in words for the user. [`Failure::TooOld`]: it reads none.
     async fn data_file(&self, request: wire::DataRequest) -> Result<DataParts, AgentError>;
 
+    /// Whether it draws PDFs.
+    fn draws_pdf(&self) -> bool;
+
+    /// Draws the first page of a PDF as PNG.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] and [`Failure::Unmet`] in words for the user. [`Failure::TooOld`]: it draws none.
+    async fn draw(&self, request: wire::DrawRequest) -> Result<wire::DrawReply, AgentError>;
+
     /// Returns when the connection is gone.
     async fn broken(&self);
 

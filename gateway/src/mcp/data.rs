@@ -32,6 +32,7 @@ pub(super) async fn data(call: &Call) -> Reply {
     let text = |name: &str| args.text(name).unwrap_or_default();
     let ask = DataAsk {
         path: text("path"),
+        run: text("run"),
         host: text("host"),
         action: text("action"),
         variables: args.texts("vars"),
@@ -78,10 +79,9 @@ fn head(view: &DataView) -> String {
         false => format!(", sorted by {}", words::cut(&words::plain(&view.sorted_by.join(" ")), NAME)),
     };
     format!(
-        "{} of {} on {}: {used}, {}{sorted} (release {}, {})",
+        "{} of {}: {used}, {}{sorted} (release {}, {})",
         view.action,
-        words::cut(&words::plain(&view.path), NAME),
-        view.host,
+        words::cut(&words::plain(&view.place()), NAME + 80),
         plural(view.variables.into(), "variable"),
         view.release,
         bytes(view.bytes)

@@ -2,7 +2,8 @@
 //!
 //! A graph is a file of the run with a graph file's extension. Formats that models can see (PNG, JPEG, GIF) are sent as
 //! images, within a budget that keeps the whole answer in one event below 1 MiB. An SVG is drawn as PNG ([`crate::draw`])
-//! where the run did not save the same graph as an image too; the others are listed by path.
+//! where the run did not save the same graph as an image too, and a PDF by its host, where there is no SVG either; the
+//! others are listed by path.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use longhaul_proto::api::ArtifactView;
@@ -29,7 +30,7 @@ const LISTED: usize = 20;
 const NAME: usize = 200;
 
 /// Extensions of graph files that clients cannot show as images: other vectors, Stata's own, and older or printers' formats.
-const OTHERS: [&str; 8] = ["pdf", "gph", "eps", "ps", "tif", "tiff", "emf", "wmf"];
+const OTHERS: [&str; 7] = ["gph", "eps", "ps", "tif", "tiff", "emf", "wmf"];
 
 /// What a file is, judged by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ enum Kind {
     Image(&'static str),
     /// One that is drawn here.
     Drawn,
+    /// One that its host draws.
+    DrawnThere,
     /// A graph in a format that clients do not show.
     Other,
 }
@@ -49,6 +52,7 @@ fn kind(path: &str) -> Option<Kind> {
         "jpg" | "jpeg" => Some(Kind::Image("image/jpeg")),
         "gif" => Some(Kind::Image("image/gif")),
         "svg" => Some(Kind::Drawn),
+        "pdf" => Some(Kind::DrawnThere),
         other => OTHERS.contains(&other).then_some(Kind::Other),
     }
 }
@@ -68,15 +72,17 @@ fn graphs(view: &RunSnapshot) -> Vec<(&ArtifactView, Kind)> {
     all.sort_by_key(|(_, kind)| match kind {
         Kind::Image(_) => 0,
         Kind::Drawn => 1,
-        Kind::Other => 2,
+        Kind::DrawnThere => 2,
+        Kind::Other => 3,
     });
     all
 }
 
-/// Whether the run saved the same graph as an image too, which then is shown.
-fn has_image(all: &[(&ArtifactView, Kind)], artifact: &ArtifactView) -> bool {
+/// Whether the run saved the same graph as an image too (or, of a PDF, as SVG), which then is shown.
+fn is_shown_else(all: &[(&ArtifactView, Kind)], artifact: &ArtifactView, kind: Kind) -> bool {
     let stem = |path: &str| path.rsplit_once('.').map(|(stem, _)| stem.to_owned());
-    all.iter().any(|(other, kind)| matches!(kind, Kind::Image(_)) && stem(&other.path) == stem(&artifact.path))
+    let better = |other: Kind| matches!(other, Kind::Image(_)) || (kind == Kind::DrawnThere && other == Kind::Drawn);
+    all.iter().any(|(other, kind)| better(*kind) && stem(&other.path) == stem(&artifact.path))
 }
 
 /// A path as people know it: relative to the working directory where the file lies below it.
@@ -139,8 +145,10 @@ pub(super) async fn graph(call: &Call) -> Reply {
     for (artifact, kind) in wanted.iter().take(LISTED) {
         match *kind {
             Kind::Image(mime) => answer.image(call, artifact, mime).await?,
-            Kind::Drawn if by_name || !has_image(&all, artifact) => answer.drawn(call, artifact).await?,
-            Kind::Drawn => answer.line(artifact, "the same graph as the image of that name"),
+            Kind::Drawn | Kind::DrawnThere if !by_name && is_shown_else(&all, artifact, *kind) => {
+                answer.line(artifact, "the same graph as the image of that name");
+            }
+            Kind::Drawn | Kind::DrawnThere => answer.drawn(call, artifact, *kind).await?,
             Kind::Other => {
                 let place = words::cut(&words::plain(&artifact.path), NAME);
                 answer.line(artifact, &format!("not an image that can be sent here; the file is {place} on its host"));
@@ -233,15 +241,22 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Draws an SVG, or says why it cannot be drawn.
-    async fn drawn(&mut self, call: &Call, artifact: &ArtifactView) -> Result<(), String> {
+    /// Draws an SVG, or lets the host draw a PDF; or says why it cannot be drawn.
+    async fn drawn(&mut self, call: &Call, artifact: &ArtifactView, kind: Kind) -> Result<(), String> {
         let next = format!("left out here; ask for it with name: \"{}\"", shown_name(self.view, artifact));
         if self.pictures.len() >= SHOWN || self.used >= BUDGET {
             self.line(artifact, &next);
             return Ok(());
         }
-        let Some(svg) = self.whole(call, artifact).await? else { return Ok(()) };
-        match call.frontend.drawing.png(&svg).await {
+        let Some(graph) = self.whole(call, artifact).await? else { return Ok(()) };
+        let drawn = match kind {
+            Kind::DrawnThere => {
+                let there = call.frontend.core.runs.picture(&call.who, self.view.run, graph).await;
+                there.map_err(|error| error.to_string())?.and_then(as_png)
+            }
+            _ => call.frontend.drawing.png(&graph).await,
+        };
+        match drawn {
             Ok(png) if self.used + png.len() as u64 > BUDGET => self.line(artifact, &next),
             Ok(png) => {
                 self.used += png.len() as u64;
@@ -292,6 +307,11 @@ impl Answer<'_> {
     }
 }
 
+/// What a host drew, if it is an image: a client refuses a whole answer for a block that is none.
+fn as_png(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    if begins_as("image/png", &bytes) { Ok(bytes) } else { Err("what its host drew is no PNG".to_owned()) }
+}
+
 /// Whether an error says something of this file alone; others end the whole answer.
 fn of_one_file(error: &ArtifactError) -> bool {
     use ArtifactError::{Changed, Gone, Refused, Unknown};
@@ -325,6 +345,7 @@ mod tests {
         check("/a/FIT.JPEG", Some(Kind::Image("image/jpeg")));
         check("/a.png/fit.gph", Some(Kind::Other));
         check("/a/fit.svg", Some(Kind::Drawn));
+        check("/a/fit.PDF", Some(Kind::DrawnThere));
         for path in ["/a/fit.dta", "/a.png/fit", "/a/png", "", "/a/fit."] {
             check(path, None);
         }

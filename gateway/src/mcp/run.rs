@@ -92,6 +92,8 @@ fn common(call: &Call) -> SubmitRequest {
         working_dir: path(call, "working_dir"),
         timeout: args.number("timeout"),
         host: args.text("host"),
+        // One that is far too large is refused with what is allowed.
+        cores: args.whole("cores").map(|cores| u32::try_from(cores).unwrap_or(u32::MAX)),
         again: args.flag("again").unwrap_or(false),
         results: args.flag("results"),
         client: call.client_name(),

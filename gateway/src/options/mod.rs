@@ -79,7 +79,8 @@ pub struct Options {
     /// Most bytes of one blob, and of all blobs of a submission. By agents of an earlier version, which get them with the
     /// request, a submission is taken up to [`longhaul_proto::MAX_CODE_API`].
     pub max_bundle: u64,
-    /// The program that draws graphs as a child of this process; `None` = the running one.
+    /// The program that draws graphs, and reads data files that are kept here, as a child of this process; `None` = the
+    /// running one.
     pub draw_program: Option<PathBuf>,
     /// Most bytes of the files of one run that are copied from its own folder; those beyond stay on its host.
     pub max_artifacts: u64,

@@ -1,4 +1,5 @@
-//! What is in a data file on a host. Agents read it; nothing of it is kept here.
+//! What is in a data file on a host, or in one that a run left. Agents read what is on their hosts, and nothing of it is
+//! kept here; what is kept here is read by a child of the gateway ([`super::kept_data`]).
 //!
 //! Only agents that take the caller's runs are asked: a caller who may run code there can read the file by a run.
 
@@ -16,13 +17,15 @@ use longhaul_proto::{
 use serde_json::Value;
 
 use super::{
-    Runs, SubmitError, lookup,
+    ArtifactError, FindError, Runs, SubmitError,
+    kept_data::KeptData,
+    lookup,
     not_there::{MissingOn, NotThere},
 };
 use crate::{
     fleet::{
         DataOn,
-        agent_port::{AgentError, DataParts, Failure},
+        agent_port::{AgentError, DataParts, Failure, Port},
     },
     model::Identity,
 };
@@ -37,8 +40,10 @@ const LONGEST: usize = 16_000;
 /// What is asked of a data file.
 #[derive(Clone, Debug, Default)]
 pub struct DataAsk {
-    /// The file, as its host has it, or relative to an agent's folder.
+    /// The file, as its host has it, or relative to an agent's folder; of a run's, as its list of files names it.
     pub path: String,
+    /// The run that left it, by any of its names; empty = it is found by its path alone.
+    pub run: String,
     /// The agent; empty = the first that has the file.
     pub host: String,
     /// `describe`, `summarize`, `codebook`, `tabulate` or `rows`; empty = the first.
@@ -61,6 +66,12 @@ pub enum DataError {
     /// There is no such host.
     #[error(transparent)]
     Host(#[from] SubmitError),
+    /// There is no such run.
+    #[error(transparent)]
+    Run(#[from] FindError),
+    /// The run left no such file, or it is not to be had.
+    #[error(transparent)]
+    File(#[from] ArtifactError),
     /// The request cannot be meant.
     #[error("{words}")]
     Asked {
@@ -97,6 +108,38 @@ pub enum DataError {
     },
 }
 
+/// Where a data file is read.
+struct DataSource {
+    host: String,
+    /// The file as it is asked for there.
+    path: String,
+    at: At,
+}
+
+enum At {
+    Host(Port),
+    Here(KeptData),
+}
+
+impl DataSource {
+    /// Begins to read.
+    async fn parts(&self, mut request: wire::DataRequest) -> Result<DataParts, AgentError> {
+        request.path.clone_from(&self.path);
+        match &self.at {
+            At::Host(port) => port.data_file(request).await,
+            At::Here(kept) => kept.parts(&request).await,
+        }
+    }
+
+    /// The run that left the file, of a file that is kept here.
+    fn run(&self) -> Option<String> {
+        match &self.at {
+            At::Here(kept) => Some(kept.run.to_string()),
+            At::Host(_) => None,
+        }
+    }
+}
+
 /// Observations of a data file as another file, as they come. It is whole when the stream ends without an error.
 pub struct DataBytes {
     /// The host that sends it.
@@ -129,17 +172,17 @@ impl Runs {
     /// See [`DataError`].
     pub async fn data(&self, who: &Identity, ask: DataAsk) -> Result<DataView, DataError> {
         let request = request(who, &ask, action(&ask.action)?, wire::DataFormat::Table)?;
-        let on = self.data_on(who, &ask).await?;
+        let on = self.data_source(who, &ask).await?;
         let word = if ask.action.is_empty() { "describe".to_owned() } else { ask.action };
         let answer = async {
-            let parts = on.connection.data_file(request).await?;
+            let parts = on.parts(request).await?;
             parts.try_collect::<Vec<_>>().await
         };
         let parts = match tokio::time::timeout(ANSWER, answer).await {
             Ok(parts) => parts.map_err(|error| refused(&on.host, error))?,
             Err(_) => return Err(DataError::Unanswered { host: on.host, reason: "it took too long".to_owned() }),
         };
-        let mut view = DataView { host: on.host.clone(), action: word, ..DataView::default() };
+        let mut view = DataView { host: on.host.clone(), run: on.run(), action: word, ..DataView::default() };
         let mut whole = false;
         for mut part in parts {
             part.make_harmless();
@@ -152,6 +195,9 @@ impl Runs {
                 }
                 Some(Part::Bytes(_)) | None => {}
             }
+        }
+        if let At::Here(kept) = &on.at {
+            view.modified = rfc3339(kept.modified_ms).filter(|_| kept.modified_ms > 0);
         }
         if whole { Ok(view) } else { Err(broke_off(on.host)) }
     }
@@ -167,10 +213,10 @@ impl Runs {
         }
         let format = if parquet { wire::DataFormat::Parquet } else { wire::DataFormat::Csv };
         let request = request(who, &ask, wire::DataAction::Rows, format)?;
-        let on = self.data_on(who, &ask).await?;
-        let host = on.host;
+        let on = self.data_source(who, &ask).await?;
+        let host = on.host.clone();
         let begin = async {
-            let mut parts = on.connection.data_file(request).await?;
+            let mut parts = on.parts(request).await?;
             // What is wrong with the request is said before the first piece.
             let first = parts.try_next().await?;
             Ok((parts, first))
@@ -182,6 +228,23 @@ impl Runs {
         let Some(wire::DataPart { part: Some(Part::File(file)) }) = first else { return Err(broke_off(host)) };
         let bytes = Box::pin(pieces(host.clone(), parts));
         Ok(DataBytes { host, path: file.path, bytes })
+    }
+
+    /// Where the file is read: a file that a run left may be here, or where that run was.
+    async fn data_source(&self, who: &Identity, ask: &DataAsk) -> Result<DataSource, DataError> {
+        let mut ask = ask.clone();
+        if !ask.run.is_empty() {
+            let file = match KeptData::find(self, who, &ask).await? {
+                Ok(kept) => {
+                    let (host, path) = (kept.host.clone(), kept.name.clone());
+                    return Ok(DataSource { host, path, at: At::Here(kept) });
+                }
+                Err(elsewhere) => elsewhere,
+            };
+            (ask.host, ask.path) = (file.host, file.path);
+        }
+        let on = self.data_on(who, &ask).await?;
+        Ok(DataSource { host: on.host, path: ask.path, at: At::Host(on.connection) })
     }
 
     /// The agent that has the file.

@@ -67,10 +67,12 @@ mod give_code;
 mod help;
 mod joining;
 mod journal;
+mod kept_data;
 mod learnt;
 mod lookup;
 mod not_started;
 mod not_there;
+mod picture;
 mod reads;
 mod reconcile;
 pub(crate) mod registry;
@@ -125,6 +127,7 @@ pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub use files::{ArtifactError, Fetched, Listed, Made, OpenFile};
 pub use help::{HelpAsked, HelpError};
+pub use kept_data::{READ_DATA, asked_of_child};
 pub use not_there::NotThere;
 pub use rerun::RerunError;
 
@@ -226,6 +229,7 @@ pub(crate) struct Inner {
     /// Do-files that are being fetched.
     fetches: do_files::Fetches,
     copies: files::Copies,
+    kept_data: kept_data::Readers,
     /// Ends that were shown to their owner and are being noted in the ledger.
     pub(crate) shown: joining::Shown,
     /// Held while hosts are drained or resumed, so that ledger and fleet apply such commands in the same order.
@@ -275,6 +279,7 @@ impl Runs {
             unfreed: release::Unfreed::default(),
             fetches: do_files::Fetches::default(),
             copies: files::Copies::default(),
+            kept_data: kept_data::Readers::default(),
             shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
         }))

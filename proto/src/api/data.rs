@@ -8,6 +8,9 @@ use serde_json::Value;
 pub struct DataView {
     /// The agent on whose host it is.
     pub host: String,
+    /// The run that left the file, where the gateway's copy of it was read; `path` is the file's name then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The file, as its host has it.
     pub path: String,
     /// Its length.
@@ -104,9 +107,8 @@ impl DataView {
     pub fn head(&self) -> String {
         let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut text = format!(
-            "{} on {}: {} of {}",
-            self.path,
-            self.host,
+            "{}: {} of {}",
+            self.place(),
             plural(self.observations, "observation"),
             plural(self.variables.into(), "variable")
         );
@@ -120,6 +122,14 @@ impl DataView {
             text.push_str(&format!(" · saved {saved}"));
         }
         text
+    }
+
+    /// Which file it is: `auto.dta on stata1`, or `auto.dta of run 7f3a9c21`.
+    pub fn place(&self) -> String {
+        match &self.run {
+            Some(run) => format!("{} of run {}", self.path, &run[run.len().saturating_sub(8)..]),
+            None => format!("{} on {}", self.path, self.host),
+        }
     }
 
     /// The table, as much of it as there is room for: columns and rows from the first on.

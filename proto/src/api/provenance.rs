@@ -56,6 +56,9 @@ pub struct StataFacts {
     /// `c(processors)`: those that it used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processors: Option<u32>,
+    /// `c(processors_lic)`: those that its licence allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processors_licensed: Option<u32>,
     /// `c(sysdir_plus)`: where packages are installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plus: Option<String>,

@@ -1,6 +1,6 @@
 //! What to do next, in a sentence.
 
-use super::{ErrorKind, Facts, codes};
+use super::{ErrorKind, Facts, codes, official};
 
 /// What to do about an end of this kind; empty where only its message tells.
 pub fn advice(kind: ErrorKind, end: &Facts<'_>) -> String {
@@ -11,6 +11,10 @@ pub fn advice(kind: ErrorKind, end: &Facts<'_>) -> String {
     };
     match kind {
         ErrorKind::CommandNotFound => match missing_command(end.message) {
+            Some(name) if official::has(name) => format!(
+                "`{name}` is a command of Stata's own and no package: the stand-in has few of them, and an older Stata not all; \
+                 run it on a host whose Stata has it"
+            ),
             Some(name) => format!(
                 "check how `{name}` is spelt; if it is a package of users, it must be installed on {on}: `ssc install \
                  {name}` in a run there, or `longhaul packages install {name}`, where SSC has it under that name"

@@ -7,6 +7,7 @@
 
 mod advice;
 pub mod codes;
+mod official;
 
 use crate::state::{Cause, RunState, UnknownWord};
 

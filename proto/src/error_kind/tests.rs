@@ -143,6 +143,9 @@ fn kinds_advise() {
     assert!(advice(ErrorKind::FileNotFound, &end).ends_with("the working directory, /p"));
     let missing = Facts { message: "command eststo is unrecognized", ..end };
     assert!(advice(ErrorKind::CommandNotFound, &missing).contains("`ssc install eststo`"));
+    let own = Facts { message: "command xtreg is unrecognized", ..end };
+    let own = advice(ErrorKind::CommandNotFound, &own);
+    assert!(own.contains("Stata's own") && !own.contains("install"), "{own}");
     let odd = Facts { message: "command a`b is unrecognized", ..end };
     assert!(!advice(ErrorKind::CommandNotFound, &odd).contains("a`b"));
     let left = Facts { rc: Some(3), command: "exit 3", ..end };

@@ -112,6 +112,7 @@ mod tests {
             "file x.dta not found\nr(601);\n",
         );
         check("{smcl}\n{txt}{hline 3}{c |}{hline 3}\n{col 5}{cmd:b}", "---|---\n    b\n");
+        check("{smcl}\n{pstd}\none\ntwo\n\n{bf:three}\nfour\n", "one two\n\nthree\nfour\n");
         let words = "word ".repeat(20);
         let filled = format!("{}\n{}\n", "word ".repeat(16).trim_end(), "word ".repeat(4).trim_end());
         check(&format!("{{smcl}}\n{{p}}{words}\n{{p_end}}\n"), &filled);

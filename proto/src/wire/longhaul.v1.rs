@@ -705,6 +705,9 @@ pub struct AgentInfo {
     /// it answers Data
     #[prost(bool, tag = "27")]
     pub reads_data: bool,
+    /// it answers Draw
+    #[prost(bool, tag = "31")]
+    pub draws_pdf: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -1370,6 +1373,23 @@ pub struct DataEnd {
     #[prost(uint64, tag = "3")]
     pub bytes_read: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrawRequest {
+    /// 4 MiB at most
+    #[prost(bytes = "vec", tag = "1")]
+    pub pdf: ::prost::alloc::vec::Vec<u8>,
+    /// who asks, as in the submission
+    #[prost(string, tag = "2")]
+    pub principal_issuer: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub principal: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrawReply {
+    /// 2 MiB at most
+    #[prost(bytes = "vec", tag = "1")]
+    pub png: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stream {
@@ -1976,6 +1996,27 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Data"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Draw the first page of a PDF as PNG, by a program of this host. Asked of agents with AgentInfo.draws_pdf.
+        /// INVALID_ARGUMENT: it is no PDF, or too large; FAILED_PRECONDITION: it cannot be drawn here; RESOURCE_EXHAUSTED: as many
+        /// are being drawn as may be; each in words for the user.
+        pub async fn draw(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrawRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrawReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/longhaul.v1.Agent/Draw");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Draw"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2121,6 +2162,13 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::DataRequest>,
         ) -> std::result::Result<tonic::Response<Self::DataStream>, tonic::Status>;
+        /// Draw the first page of a PDF as PNG, by a program of this host. Asked of agents with AgentInfo.draws_pdf.
+        /// INVALID_ARGUMENT: it is no PDF, or too large; FAILED_PRECONDITION: it cannot be drawn here; RESOURCE_EXHAUSTED: as many
+        /// are being drawn as may be; each in words for the user.
+        async fn draw(
+            &self,
+            request: tonic::Request<super::DrawRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrawReply>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AgentServer<T> {
@@ -2940,6 +2988,49 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/Draw" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrawSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::DrawRequest>
+                    for DrawSvc<T> {
+                        type Response = super::DrawReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrawRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::draw(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrawSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

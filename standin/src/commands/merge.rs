@@ -9,6 +9,7 @@ use super::dta;
 use crate::data::{Column, Table, Values};
 use crate::expr::format::with_commas;
 use crate::expr::functions::size;
+use crate::expr::is_missing;
 use crate::interp::{Interp, Outcome, Stop};
 use crate::text;
 
@@ -63,7 +64,7 @@ pub(crate) fn groups(table: &Table, names: &[String]) -> BTreeMap<Vec<Cell>, Vec
 }
 
 /// Where an observation of the result comes from: the codes of `_merge`.
-const CODES: [(&str, u8); 3] = [("master", 1), ("using", 2), ("match", 3)];
+const CODES: [(&str, u8); 5] = [("master", 1), ("using", 2), ("match", 3), ("match_update", 4), ("match_conflict", 5)];
 
 /// What the options ask for.
 struct Options {
@@ -73,12 +74,33 @@ struct Options {
     using: Option<String>,
     report: bool,
     force: bool,
+    update: Update,
+}
+
+/// What becomes of variables that both have, in observations that match.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Update {
+    /// The master's stay.
+    No,
+    /// The master's missing values are filled (`update`).
+    Missing,
+    /// All that the using data have are taken (`update replace`).
+    All,
 }
 
 fn options(s: &str) -> Outcome<Options> {
-    let all = vec![1, 2, 3];
+    let all = vec![1, 2, 3, 4, 5];
+    let (mut update, mut replace) = (false, false);
     let generate = Some("_merge".to_owned());
-    let mut out = Options { keep: all.clone(), assert: all, generate, using: None, report: true, force: false };
+    let mut out = Options {
+        keep: all.clone(),
+        assert: all,
+        generate,
+        using: None,
+        report: true,
+        force: false,
+        update: Update::No,
+    };
     for (option, value) in text::options(s) {
         let is = |full, min| text::abbreviates(&option, full, min);
         match value {
@@ -89,10 +111,18 @@ fn options(s: &str) -> Outcome<Options> {
             None if is("nogenerate", 5) => out.generate = None,
             None if is("noreport", 5) => out.report = false,
             None if option == "force" => out.force = true,
+            None if option == "update" => update = true,
+            None if option == "replace" => replace = true,
             None if matches!(option.as_str(), "nolabel" | "nonotes" | "sorted") => {}
             _ => return Err(Stop::new(198, format!("option {option} not allowed"))),
         }
     }
+    out.update = match (update, replace) {
+        (false, false) => Update::No,
+        (false, true) => return Err(Stop::new(198, "option replace may only be specified with option update")),
+        (true, false) => Update::Missing,
+        (true, true) => Update::All,
+    };
     Ok(out)
 }
 
@@ -156,17 +186,23 @@ pub(crate) fn merge(interp: &mut Interp, s: &str) -> Outcome {
         }
     }
     accommodate(interp, &using, "merge", options.force)?;
-    let rows = pairs(&here, &there);
+    let mut rows = pairs(&here, &there);
+    if options.update > Update::No {
+        for row in &mut rows {
+            row.2 = compared(&interp.data, &using, row);
+        }
+    }
     let count = |code: u8| rows.iter().filter(|r| r.2 == code).count();
     let wrong = CODES.iter().any(|(_, code)| !options.assert.contains(code) && count(*code) > 0);
     let kept: Vec<&Row> = rows.iter().filter(|r| wrong || options.keep.contains(&r.2)).collect();
-    interp.data = joined(&interp.data, &using, &kept, &keys, options.generate.as_deref());
+    interp.data = joined(&interp.data, &using, &kept, &keys, options.update, options.generate.as_deref());
     if wrong {
         return Err(Stop::new(9, format!("{}\n(merged result left in memory)", complaint(&options.assert))));
     }
     if options.report {
         let count = |code: u8| kept.iter().filter(|r| r.2 == code).count();
-        let text = report(interp, [count(1), count(2), count(3)], options.generate.as_deref());
+        let counts = [1, 2, 3, 4, 5].map(count);
+        let text = report(interp, counts, options.update > Update::No, options.generate.as_deref());
         interp.out.print(&text);
     }
     Ok(())
@@ -199,13 +235,56 @@ fn pairs(here: &BTreeMap<Vec<Cell>, Vec<usize>>, there: &BTreeMap<Vec<Cell>, Vec
     out
 }
 
-fn joined(master: &Table, using: &Table, rows: &[&Row], keys: &[String], generate: Option<&str>) -> Table {
+/// The code of an observation that may be updated.
+fn compared(master: &Table, using: &Table, row: &Row) -> u8 {
+    let (Some(i), Some(j)) = (row.0, row.1) else { return row.2 };
+    let mut code = 3;
+    for ours in &master.columns {
+        let Some(theirs) = using.column(&ours.name).filter(|theirs| !missing(theirs, j)) else { continue };
+        let same = match (&ours.values, &theirs.values) {
+            (Values::Num(a), Values::Num(b)) => a[i].to_bits() == b[j].to_bits() || a[i] == b[j],
+            (Values::Str(a), Values::Str(b)) => a[i] == b[j],
+            _ => true,
+        };
+        match missing(ours, i) {
+            true => code = code.max(4),
+            false if !same => code = 5,
+            false => {}
+        }
+    }
+    code
+}
+
+fn missing(column: &Column, i: usize) -> bool {
+    match &column.values {
+        Values::Num(v) => is_missing(v[i]),
+        Values::Str(v) => v[i].is_empty(),
+    }
+}
+
+fn joined(
+    master: &Table,
+    using: &Table,
+    rows: &[&Row],
+    keys: &[String],
+    update: Update,
+    generate: Option<&str>,
+) -> Table {
     let mut columns = Vec::new();
     for ours in &master.columns {
         let theirs = using.column(&ours.name);
         columns.push(filled(ours, rows, |row| {
-            // What both have is the master's, except where there is no such observation.
-            row.0.map(|i| (ours, i)).or_else(|| theirs.zip(row.1))
+            // What both have is the master's, except where there is no such observation, or it is updated.
+            match (row.0, theirs.zip(row.1)) {
+                (Some(i), Some((theirs, j)))
+                    if !missing(theirs, j)
+                        && (update == Update::All || (update == Update::Missing && missing(ours, i))) =>
+                {
+                    Some((theirs, j))
+                }
+                (Some(i), _) => Some((ours, i)),
+                (None, there) => there,
+            }
         }));
     }
     for theirs in using.columns.iter().filter(|c| master.column(&c.name).is_none() && !keys.contains(&c.name)) {
@@ -232,7 +311,12 @@ fn filled<'a>(like: &Column, rows: &[&Row], from: impl Fn(&Row) -> Option<(&'a C
 }
 
 /// The table of the result; rows of what did not match only where there are any.
-fn report(interp: &Interp, [master, using, matched]: [usize; 3], generate: Option<&str>) -> String {
+fn report(
+    interp: &Interp,
+    [master, using, matched, updated, conflict]: [usize; 5],
+    update: bool,
+    generate: Option<&str>,
+) -> String {
     let modern = interp.faults.since(17.0);
     let (no, yes) = if modern { ("Not matched", "Matched") } else { ("not matched", "matched") };
     let head =
@@ -253,5 +337,15 @@ fn report(interp: &Interp, [master, using, matched]: [usize; 3], generate: Optio
         text.push_str(&row(8, "from using", using, Some(2)));
         text.push('\n');
     }
-    text + &row(4, yes, matched, Some(3)) + &rule
+    if !update {
+        return text + &row(4, yes, matched, Some(3)) + &rule;
+    }
+    let all = matched + updated + conflict;
+    text.push_str(&row(4, yes, all, None));
+    if all > 0 {
+        text.push_str(&row(8, "not updated", matched, Some(3)));
+        text.push_str(&row(8, "missing updated", updated, Some(4)));
+        text.push_str(&row(8, "nonmissing conflict", conflict, Some(5)));
+    }
+    text + &rule
 }

@@ -133,6 +133,7 @@ pub(crate) fn list(interp: &mut Interp, s: &str) -> Outcome {
     let parts = parts(s);
     let names = varlist(interp, if parts.main.is_empty() { "_all" } else { parts.main })?;
     let sample = parts.sample(interp)?;
+    let look = Look::read(parts.options)?;
     let rows: Vec<usize> = (0..interp.data.nobs).filter(|i| sample[*i]).collect();
     if rows.is_empty() || names.is_empty() {
         return Ok(());
@@ -144,6 +145,12 @@ pub(crate) fn list(interp: &mut Interp, s: &str) -> Outcome {
         .map(|(n, c)| c.iter().map(|s| s.chars().count()).max().unwrap_or(0).max(n.chars().count()))
         .collect();
     let number = interp.data.nobs.to_string().len().max(3);
+    if look.clean {
+        let text = clean(&look, &names, &cells, &widths, &rows, number);
+        interp.out.print(&text);
+        return Ok(());
+    }
+    let number = if look.noobs { 0 } else { number };
     let indent = " ".repeat(number + 2);
     let inner: usize = widths.iter().map(|w| w + 3).sum::<usize>() - 1;
     let rule = |c: char| format!("{indent}{c}{}{c}\n", "-".repeat(inner));
@@ -151,17 +158,79 @@ pub(crate) fn list(interp: &mut Interp, s: &str) -> Outcome {
         let cells: Vec<String> = values.iter().zip(&widths).map(|(v, w)| format!("{v:>w$}")).collect();
         format!("| {} |", cells.join("   "))
     };
-    let mut text = format!("\n{}{indent}{}\n{}", rule('+'), row(names.iter().map(String::as_str).collect()), rule('|'));
+    let mut text = format!("\n{}", rule('+'));
+    if !look.noheader {
+        text.push_str(&format!("{indent}{}\n{}", row(names.iter().map(String::as_str).collect()), rule('|')));
+    }
     for (k, obs) in rows.iter().enumerate() {
         if k > 0 && k % 5 == 0 {
             text.push_str(&rule('|'));
         }
         let values = cells.iter().map(|c| c[k].as_str()).collect();
-        text.push_str(&format!("{:>number$}. {}\n", obs + 1, row(values)));
+        match look.noobs {
+            true => text.push_str(&format!("{indent}{}\n", row(values))),
+            false => text.push_str(&format!("{:>number$}. {}\n", obs + 1, row(values))),
+        }
     }
     text.push_str(&rule('+'));
     interp.out.print(&text);
     Ok(())
+}
+
+/// The options of `list`.
+#[derive(Default)]
+struct Look {
+    clean: bool,
+    noheader: bool,
+    noobs: bool,
+}
+
+impl Look {
+    /// What it does not have is refused, and not left out silently.
+    fn read(options: &str) -> Outcome<Self> {
+        let mut look = Self::default();
+        for (option, value) in text::options(options) {
+            let wanted = match option.as_str() {
+                o if text::abbreviates(o, "clean", 1) => &mut look.clean,
+                o if text::abbreviates(o, "noheader", 3) => &mut look.noheader,
+                o if text::abbreviates(o, "noobs", 3) => &mut look.noobs,
+                other => {
+                    let shown = if value.is_some() { format!("{other}()") } else { other.to_owned() };
+                    return Err(Stop::new(198, format!("option {shown} not allowed")));
+                }
+            };
+            if value.is_some() {
+                return Err(Stop::new(198, format!("option {option}() not allowed")));
+            }
+            *wanted = true;
+        }
+        Ok(look)
+    }
+}
+
+/// Without lines around it.
+fn clean(
+    look: &Look,
+    names: &[String],
+    cells: &[Vec<String>],
+    widths: &[usize],
+    rows: &[usize],
+    number: usize,
+) -> String {
+    let line = |first: String, values: Vec<&str>| {
+        let values: Vec<String> = values.iter().zip(widths).map(|(v, w)| format!("{v:>w$}")).collect();
+        format!("{first}{}  \n", values.join("   "))
+    };
+    let margin = || " ".repeat(if look.noobs { 4 } else { number + 4 });
+    let mut text = "\n".to_owned();
+    if !look.noheader {
+        text.push_str(&line(margin(), names.iter().map(String::as_str).collect()));
+    }
+    for (k, obs) in rows.iter().enumerate() {
+        let first = if look.noobs { margin() } else { format!("{:>number$}.   ", obs + 1) };
+        text.push_str(&line(first, cells.iter().map(|c| c[k].as_str()).collect()));
+    }
+    text
 }
 
 fn cells(interp: &Interp, name: &str, rows: &[usize]) -> Vec<String> {

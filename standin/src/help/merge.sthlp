@@ -18,6 +18,8 @@
 {synopt:{opt gen:erate(name)}}name of the marking variable instead of {cmd:_merge}{p_end}
 {synopt:{opt nogen:erate}}no marking variable{p_end}
 {synopt:{opt noreport}}no table of the result{p_end}
+{synopt:{opt update}}fill missing values of variables that both have from the file{p_end}
+{synopt:{opt replace}}with {cmd:update}, take all values that the file has{p_end}
 {synopt:{opt force}}take a variable that is a string in one table and numbers in the other as missing{p_end}
 
 {marker description}{...}
@@ -25,7 +27,8 @@
 
 {pstd}
 {cmd:merge} joins the observations in memory to those of a file that have the same key. {cmd:_merge} is 1 for those of
-the data in memory alone, 2 for those of the file alone, and 3 for those that match. The key {cmd:_n} joins by position.
+the data in memory alone, 2 for those of the file alone, and 3 for those that match. With {cmd:update} it is 4 where
+a missing value was filled, and 5 where both have values that differ. The key {cmd:_n} joins by position.
 
 {marker examples}{...}
 {title:Examples}

@@ -17,8 +17,8 @@
 {title:Description}
 
 {pstd}
-This engine has Stata's manners at the process boundary and next to no statistics: everything around a run can be tried
-without a licence. It is not Stata, and is not affiliated with StataCorp LLC.
+This engine has Stata's manners at the process boundary, and of estimators only {cmd:regress}: everything around a run can
+be tried without a licence. It is not Stata, and is not affiliated with StataCorp LLC.
 
 {pstd}
 It has {cmd:display}, {cmd:do}, {cmd:run}, {cmd:include}, {cmd:exit}, {cmd:error}, {cmd:sleep}, {cmd:assert},

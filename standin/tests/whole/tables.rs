@@ -73,7 +73,8 @@ fn mistakes_in_merges_have_the_codes_of_stata() {
         9,
         "after merge, not all observations matched\n(merged result left in memory)",
     );
-    check("merge 1:1 s using u, update", 198, "option update not allowed");
+    check("merge 1:1 id using u, replace", 198, "option replace may only be specified with option update");
+    check("merge 1:1 id using u, updates", 198, "option updates not allowed");
     check("merge m:m id using u", 198, "m:m not allowed in the stand-in");
     check("merge id using u", 198, "invalid syntax");
     let strings = "drop a\ngenerate a = \"x\"\n";
@@ -159,3 +160,54 @@ fn what_is_temporary_goes_with_its_program() {
     );
     assert_eq!(found.matches("nothing to restore").count(), 3, "{found}");
 }
+
+#[test]
+fn a_list_has_no_more_around_it_than_is_asked_for() {
+    let source = "quietly set obs 2\ngenerate x = 10*_n\ngenerate str2 s = \"a\" + string(_n)\nlist x s, clean\n\
+                  list x s in 2, clean noobs\nlist x, clean noheader\nlist x, noobs\nlist x, noheader\n\
+                  capture noisily list x, sepby(x)\ndisplay _rc\n";
+    holds(
+        &log(source),
+        &[
+            "\n. list x s, clean\n\n        x    s  \n  1.   10   a1  \n  2.   20   a2  \n\n. list",
+            "clean noobs\n\n     x    s  \n    20   a2  \n\n. list",
+            "clean noheader\n\n  1.   10  \n  2.   20  \n\n. list",
+            "noobs\n\n  +----+\n  |  x |\n  |----|\n  | 10 |\n  | 20 |\n  +----+\n\n. list",
+            "noheader\n\n     +----+\n  1. | 10 |\n  2. | 20 |\n     +----+\n\n. capture",
+            "option sepby() not allowed\n\n. display _rc\n198\n",
+        ],
+    );
+}
+
+/// In common are 1 to 4: of these 1 is the same, 2 is missing, 3 differs, and 4 is missing in the using data.
+const UPDATED: &str = "quietly set obs 4\ngenerate id = _n\ngenerate a = 10*_n\nreplace a = . if id == 4\ngenerate str2 s = \"u\"\n\
+                       quietly save u, replace\nreplace a = . if id == 2\nreplace a = 7 if id == 3\nreplace a = 40 if id == 4\n";
+
+#[test]
+fn a_merge_may_update_what_both_have() {
+    let found = log_of_release(
+        "18",
+        &format!(
+            "{UPDATED}merge 1:1 id using u, update\nassert a == cond(id == 3, 7, 10*id)\nassert _merge == cond(id == 2, 4, cond(id == 3, 5, 3))\n\
+             {UPDATED_AGAIN}merge 1:1 id using u, update replace nogenerate\nassert a == 10*id\n\
+             {UPDATED_AGAIN}merge 1:1 id using u, update keep(match_conflict)\nassert _N == 1 & id == 3\n\
+             {UPDATED_AGAIN}capture noisily merge 1:1 id using u, replace\ndisplay _rc\n"
+        ),
+    );
+    holds(
+        &found,
+        &[
+            "    Not matched                             0\n    Matched                                 4\n\
+             \x20       not updated                         2  (_merge==3)\n\
+             \x20       missing updated                     1  (_merge==4)\n\
+             \x20       nonmissing conflict                 1  (_merge==5)\n\
+             \x20   -----------------------------------------\n\n. assert",
+            "option replace may only be specified with option update\n\n. display _rc\n198\n",
+        ],
+    );
+    assert!(found.ends_with("\n. \nend of do-file\n"), "{found}");
+}
+
+/// The master data of [`UPDATED`] once more.
+const UPDATED_AGAIN: &str =
+    "use u, clear\nreplace a = . if id == 2\nreplace a = 7 if id == 3\nreplace a = 40 if id == 4\n";

@@ -168,6 +168,9 @@ impl Agent for Played {
     async fn data(&self, _: Request<wire::DataRequest>) -> Answer<Self::DataStream> {
         self.called("data")
     }
+    async fn draw(&self, _: Request<wire::DrawRequest>) -> Answer<wire::DrawReply> {
+        self.called("draw")
+    }
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
         self.called("artifact")
     }

@@ -3,7 +3,9 @@
 use std::fs;
 
 use longhaul_proto::{api::RunView, api::SubmitRequest, state::RunState};
-use longhaul_tests::{lab, lab::Lab};
+use longhaul_tests::{lab, lab::Lab, mcp::Mcp, wait};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// What the runs of an agent are told: of a run without a wish, of one that asks for 3, and of one whose code sets its own.
 async fn told(faults: &str, more: &[&str]) -> [(RunView, String); 3] {
@@ -71,4 +73,36 @@ async fn the_command_line_asks_for_cores_and_shows_what_was_told() {
     assert!(again.out.contains("\"cores\":4,\"processors\":2"), "{again:#?}");
     let none = lab.run(["run", file.to_str().unwrap(), "--cores", "0"]).await;
     assert_eq!(none.status, 2, "{none:#?}");
+}
+
+/// Where no banner says how many cores the licence has, the first run whose results are gathered tells.
+#[tokio::test]
+async fn what_a_run_tells_of_the_licence_bounds_the_next() {
+    for gathers in [true, false] {
+        let mut lab = lab!();
+        lab.env("LONGHAUL_STANDIN_PROCESSORS", "8");
+        let gateway = lab.gateway().await;
+        let _agent = lab.agent("stata1", &gateway, &[]);
+        gateway.api.wait_host("stata1", "up").await;
+        let mcp = Mcp::new(&gateway.api, "claude-code", "2.1.330");
+        let code = "display \"uses \" c(processors)";
+        let asked = json!({"selection": code, "cores": 10, "again": true, "wait": true, "results": gathers});
+        let processors = async || {
+            let said = mcp.call("stata_run_selection", asked.clone()).await;
+            assert!(!said.is_error && said.text.contains("uses 8"), "{said:#?}");
+            let run = gateway.api.list().await.unwrap().runs[0].run_id;
+            wait::until(wait::SOON, "with what it was made is noted", async || {
+                let path = format!("/api/v1/runs/{run}/record");
+                let record = gateway.api.request(Method::GET, &path).send().await.unwrap();
+                let record: Value = record.json().await.unwrap();
+                (record["complete"] == true).then_some(())
+            })
+            .await;
+            gateway.api.get(run).await.unwrap().processors
+        };
+        assert_eq!(processors().await, Some(10), "nothing is known yet");
+        assert_eq!(processors().await, Some(if gathers { 8 } else { 10 }), "gathers: {gathers}");
+        let refused = mcp.call("stata_run_selection", json!({"selection": code, "cores": 5000})).await;
+        assert!(refused.is_error && refused.text.contains("cores must be a whole number of 1 to"), "{refused:#?}");
+    }
 }

@@ -1,14 +1,18 @@
 //! Data files: what a run saved is shown by every interface, what foreign libraries wrote is read as they read it, and
 //! nothing is shown that the caller could not read by a run.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use longhaul_tests::{
     api::Api,
     lab,
-    lab::{Gateway, Lab},
+    lab::{Gateway, Lab, finish},
     mcp::Mcp,
-    need,
+    need, wait,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -90,6 +94,21 @@ async fn what_a_run_saved_is_shown_by_every_interface() {
     assert!(ran.status == 0 && bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"), "{ran:#?}");
     let ran = lab.run(["data", "saved.dta", "tabulate", "half", "--csv"]).await;
     assert!(ran.status == 2 && ran.err.contains("leave the action out"), "{ran:#?}");
+
+    // A name in the current folder is meant before one below another.
+    fs::create_dir_all(lab.work().join("sub/deep")).unwrap();
+    fs::copy(lab.work().join("saved.dta"), lab.work().join("sub/deep/own.dta")).unwrap();
+    fs::write(lab.work().join("own.dta"), "no data").unwrap();
+    for (folder, found) in [("sub/deep", true), ("sub", false)] {
+        let mut command = lab.command(["data", "own", "describe"]);
+        command.current_dir(lab.work().join(folder));
+        let ran = finish(command).await;
+        assert_eq!(ran.status == 0 && ran.out.contains("12 observations"), found, "{folder}: {ran:#?}");
+    }
+    let ran = lab.run(["data", "saved.dta", "--if", "x > 1"]).await;
+    assert!(ran.status != 0 && ran.err.contains("`if` and `in` mean nothing to it"), "{ran:#?}");
+    let ran = lab.run(["data", "saved.dta", "tabulate"]).await;
+    assert!(ran.status != 0 && ran.err.contains("tabulate needs the name of a variable"), "{ran:#?}");
 
     // What cannot be meant is said before anything is sent.
     let api = &gateway.api;
@@ -194,13 +213,7 @@ async fn foreign_libraries_read_and_write_the_same() {
     let _agent = lab.agent("stata1", &gateway, &[]);
     gateway.api.wait_host("stata1", "up").await;
     saved(&lab, &gateway).await;
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("python/readstat.py");
-    let ran = tokio::process::Command::new(python).arg(script).arg(lab.work()).output().await.unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let told = String::from_utf8(ran.stdout).unwrap();
-    let files: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(files.len(), 11, "{told}");
-    for file in files {
+    for file in foreign_files(&lab, &python).await {
         let name = file["file"].as_str().unwrap();
         let ours = view(&gateway.api, &[("path", name), ("action", "rows")]).await;
         let digits: String = name.chars().filter(char::is_ascii_digit).collect();
@@ -221,4 +234,121 @@ async fn foreign_libraries_read_and_write_the_same() {
         }
         assert_eq!(rows.len(), file["rows"].as_array().unwrap().len(), "{name}");
     }
+}
+
+/// Writes files by foreign libraries, and says what these read from them.
+async fn foreign_files(lab: &Lab, python: &Path) -> Vec<Value> {
+    let told = by_python(python, "readstat.py", &[lab.work()]).await;
+    assert_eq!(told.len(), 11, "{told:#?}");
+    told
+}
+
+async fn by_python(python: &Path, script: &str, args: &[PathBuf]) -> Vec<Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
+    let ran = tokio::process::Command::new(python).arg(script).args(args).output().await.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let told = String::from_utf8(ran.stdout).unwrap();
+    told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What we write as Parquet is read by a foreign library as we show it: of types, labels, days, times and missing values.
+#[tokio::test]
+async fn a_foreign_library_reads_our_parquet() {
+    let (Some(python), true) = (need::readstat(), need::parquet()) else { return };
+    let lab = lab!();
+    let gateway = lab.gateway().await;
+    let _agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    saved(&lab, &gateway).await;
+    let mut files = Vec::new();
+    for file in foreign_files(&lab, &python).await {
+        let name = file["file"].as_str().unwrap();
+        let (status, bytes) = get(&gateway.api, &[("path", name), ("format", "parquet")]).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        files.push(lab.file(&format!("{name}.parquet"), bytes));
+    }
+    for read in by_python(&python, "parquet.py", &files).await {
+        let name = read["file"].as_str().unwrap();
+        let ours = view(&gateway.api, &[("path", name), ("action", "rows")]).await;
+        let columns: Vec<&Value> = ours["columns"].as_array().unwrap().iter().skip(1).map(|c| &c["name"]).collect();
+        assert_eq!(json!(columns), read["columns"], "{name}");
+        let plain = |cell: &Value| match cell.as_str() {
+            None if cell.is_null() => json!(""),
+            // Parquet has one missing value.
+            Some(text) if text.starts_with('.') && text.len() <= 2 => json!("."),
+            _ => cell.clone(),
+        };
+        let rows = ours["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), read["rows"].as_array().unwrap().len(), "{name}");
+        for (n, (ours, theirs)) in rows.iter().zip(read["rows"].as_array().unwrap()).enumerate() {
+            let ours: Vec<Value> = ours.as_array().unwrap().iter().skip(1).map(plain).collect();
+            assert_eq!(&json!(ours), theirs, "{name}, observation {}", n + 1);
+        }
+    }
+}
+
+/// A data file that is kept with its run is read where it is kept, also when its host is gone.
+#[tokio::test]
+async fn a_data_file_that_only_the_gateway_has_is_read_there() {
+    let mut lab = lab!();
+    lab.config("keep_spool = \"0s\"\n");
+    let gateway = lab.gateway().await;
+    let mut agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    let api = &gateway.api;
+    let code = format!("{SAVES}shell echo x > notes.dta\n");
+    let request = longhaul_proto::api::SubmitRequest { text: Some(code), ..Default::default() };
+    let run = api.submit(&request).await.unwrap().run.run_id;
+    api.wait_end(run).await;
+    let short = run.short();
+    wait::until(wait::SOON, "its files are noted", async || {
+        let path = format!("/api/v1/runs/{run}/files");
+        let listed: Value = api.request(Method::GET, &path).send().await.unwrap().json().await.unwrap();
+        (listed["complete"] == true).then_some(())
+    })
+    .await;
+    let on_host = Lab::spool(&agent, run).join("run/work/saved.dta");
+    agent.kill();
+    agent.restart();
+    wait::until_now(wait::SOON, "the run's folder goes", || (!on_host.exists()).then_some(())).await;
+    agent.kill();
+
+    let described = view(api, &[("path", "saved"), ("run", &short)]).await;
+    assert_eq!((&described["run"], &described["observations"]), (&json!(run.to_string()), &json!(12)), "{described:#}");
+    assert!(described["modified"].is_string() && described["path"] == "saved.dta", "{described:#}");
+    let asked = [("path", "saved.dta"), ("run", &*short), ("action", "rows"), ("vars", "x name"), ("in", "2/4")];
+    assert_eq!(view(api, &asked).await["rows"], json!([[2, 2, "n2"], [3, ".a", "n3"], [4, ".", "n4"]]));
+    let (status, csv) = get(api, &[("path", "saved.dta"), ("run", &short), ("format", "csv"), ("in", "5")]).await;
+    assert_eq!(
+        (status, String::from_utf8(csv).unwrap().as_str()),
+        (StatusCode::OK, "x,half,odd,name\r\n5,0.625,1,n5\r\n")
+    );
+    let mcp = Mcp::new(api, "claude-code", "2.1.332");
+    let said =
+        mcp.call("stata_data", json!({"path": "saved.dta", "run": short, "action": "tabulate", "vars": "odd"})).await;
+    assert!(said.text.contains(&format!("tabulate of saved.dta of run {short}: 12 observations")), "{said:#?}");
+    lab.env("LONGHAUL_GATEWAY", api.url()).env("LONGHAUL_TOKEN", api.token());
+    let ran = lab.run(["data", "saved.dta", "rows", "half", "--run", &short, "--if", "x == 7"]).await;
+    assert!(ran.status == 0 && ran.out.contains("Obs   half\n  7  0.875\n"), "{ran:#?}");
+
+    // What is wrong is said as an agent says it, and a child that is ended is not an end of the data.
+    refused(
+        api,
+        &[("path", "saved.dta"), ("run", &short), ("action", "rows"), ("if", "nosuch")],
+        "variable nosuch not found",
+    )
+    .await;
+    refused(api, &[("path", "notes.dta"), ("run", &short)], "notes.dta cannot be shown: it is no Stata data file")
+        .await;
+    refused(api, &[("path", "none.dta"), ("run", &short)], "left no file called none.dta").await;
+    refused(api, &[("path", "saved.dta"), ("run", "00000000")], "no run `00000000`").await;
+    let eve = {
+        let asked = api.request(Method::POST, "/api/v1/tokens").json(&json!({"name": "eve"}));
+        let made: Value = asked.send().await.unwrap().json().await.unwrap();
+        api.with_token(made["token"].as_str().unwrap())
+    };
+    refused(&eve, &[("path", "saved.dta"), ("run", &short)], "no run").await;
+    // The control: by its path alone there is no such file.
+    let (status, _) = get(api, &[("path", "saved.dta")]).await;
+    assert!(!status.is_success());
 }

@@ -245,6 +245,17 @@ async fn a_users_files_are_fetched_from_their_host() {
     let shown = lab.run(["files", &run.to_string()]).await;
     assert!(shown.out.contains("sub/new.csv") && shown.out.contains("changed, on its host"), "{shown:#?}");
 
+    // What was written to since is not what the run left, and is fetched only on purpose.
+    fs::write(folder.join("old.csv"), "of a later run\n").unwrap();
+    let late = lab.work().join("late");
+    let arguments = ["get", &run.to_string(), "old.csv", "-o", late.to_str().unwrap()];
+    let got = lab.run(arguments).await;
+    assert!(got.status == 4 && got.err.contains("not what the run left: pass --force"), "{got:#?}");
+    assert!(!late.join("old.csv").exists());
+    let got = lab.run(arguments.into_iter().chain(["--force"])).await;
+    assert!(got.status == 0 && got.err.contains("it was written to after the run's end"), "{got:#?}");
+    assert_eq!(fs::read_to_string(late.join("old.csv")).unwrap(), "of a later run\n");
+
     // A folder that was swapped for a link shows nothing of what it leads to; a file that was edited says so.
     fs::rename(folder.join("sub"), folder.join("moved")).unwrap();
     fs::create_dir(folder.join("elsewhere")).unwrap();

@@ -11,6 +11,7 @@ use longhaul_tests::{
     lab,
     lab::{Gateway, Lab},
     mcp::{Mcp, ToolResult},
+    need,
     picture::PNG,
     wait,
 };
@@ -234,4 +235,139 @@ async fn a_vector_graph_is_drawn() {
         1,
         "by its name"
     );
+}
+
+/// A PDF of one page of 300 by 200 points, with this content.
+fn pdf(content: &str) -> Vec<u8> {
+    let objects = [
+        "<</Type/Catalog/Pages 2 0 R>>".to_owned(),
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>".to_owned(),
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>".to_owned(),
+        format!("<</Length {}>>stream\n{content}\nendstream", content.len()),
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>".to_owned(),
+    ];
+    let mut bytes = "%PDF-1.4\n".to_owned();
+    let mut places = String::new();
+    for (n, object) in objects.iter().enumerate() {
+        places.push_str(&format!("{:010} 00000 n \n", bytes.len()));
+        bytes.push_str(&format!("{} 0 obj\n{object}\nendobj\n", n + 1));
+    }
+    let (at, count) = (bytes.len(), objects.len() + 1);
+    bytes.push_str(&format!("xref\n0 {count}\n0000000000 65535 f \n{places}"));
+    bytes.push_str(&format!("trailer<</Size {count}/Root 1 0 R>>\nstartxref\n{at}\n%%EOF\n"));
+    bytes.into_bytes()
+}
+
+/// Width and height of a PNG.
+fn sides(png: &[u8]) -> (u32, u32) {
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    (side(16), side(20))
+}
+
+/// A run of text that leaves PDFs; its id.
+async fn leaves_pdfs(client: &Mcp) -> String {
+    let bytes = |bytes: Vec<u8>| json!({"base64": STANDARD.encode(bytes)});
+    let page = pdf("0 0 0 rg 20 20 260 90 re f BT /F1 24 Tf 20 150 Td (Price and mileage) Tj ET");
+    let code = "sleep 50\ncopy page.bin page.pdf\ncopy blank.bin blank.pdf\ncopy page.bin both.pdf\ncopy plot.bin both.png\n\
+                copy plot.bin odd.pdf\ncopy broken.bin broken.pdf\n";
+    let files = json!({"main.do": code, "page.bin": bytes(page), "blank.bin": bytes(pdf("")), "plot.bin": bytes(PNG.to_vec()),
+        "broken.bin": bytes(b"%PDF-1.4 and no more".to_vec())});
+    let run = client.call("stata_submit", json!({"bundle": {"entry": "main.do", "files": files}})).await.run();
+    let end = client.call("stata_wait", json!({"runs": run})).await;
+    assert!(end.text.contains("succeeded"), "{end:#?}");
+    run
+}
+
+/// The line of an answer about a file.
+fn line<'a>(answer: &'a ToolResult, name: &str) -> &'a str {
+    let begins = format!("{name} (");
+    let found = answer.text.lines().find(|line| line.starts_with(&begins));
+    found.unwrap_or_else(|| panic!("{name}: {}", answer.text))
+}
+
+/// A graph that was saved as PDF alone is drawn by the host of its run, also when the run's own folder is gone.
+#[tokio::test]
+async fn a_pdf_is_drawn_by_its_host() {
+    if !need::pdftoppm() {
+        return;
+    }
+    let mut lab = lab!();
+    lab.config("keep_spool = \"0s\"\nsilent_after = \"1s\"\n");
+    let (gateway, mut agent) = pair(&lab).await;
+    let client = client(&gateway.api);
+    let id = leaves_pdfs(&client).await;
+    let shown = client.call("stata_graph", json!({"run": id})).await;
+    assert_eq!(images(&shown).len(), 3, "{}", shown.text);
+    assert!(line(&shown, "both.pdf").ends_with("the same graph as the image of that name"), "{}", shown.text);
+    assert!(line(&shown, "odd.pdf").ends_with("not shown: it is no PDF, whatever its name says"), "{}", shown.text);
+    assert!(line(&shown, "broken.pdf").contains("stata1 cannot draw it: pdftoppm says: "), "{}", shown.text);
+    let of = async |name: &str| {
+        let shown = client.call("stata_graph", json!({"run": id, "name": name})).await;
+        images(&shown).pop().unwrap_or_else(|| panic!("{name}: {}", shown.text)).1
+    };
+    let page = of("page.pdf").await;
+    assert_eq!(sides(&page), (1600, 1067));
+    // The control: what is drawn is what the page has on it.
+    assert!(page.len() > 2 * of("blank.pdf").await.len());
+
+    // The run's folder goes, and the gateway's copy is drawn.
+    let run = gateway.api.list().await.unwrap().runs[0].run_id;
+    let on_host = Lab::spool(&agent, run).join("run/work/page.pdf");
+    assert!(on_host.exists());
+    wait::until(wait::SOON, "its files are noted", async || {
+        let path = format!("/api/v1/runs/{run}/files");
+        let listed: Value = read(gateway.api.request(Method::GET, &path).send().await.unwrap()).await.unwrap();
+        (listed["complete"] == true).then_some(())
+    })
+    .await;
+    agent.kill();
+    agent.restart();
+    wait::until_now(wait::SOON, "the run's folder goes", || (!on_host.exists()).then_some(())).await;
+    gateway.api.wait_host("stata1", "up").await;
+    assert_eq!(of("page.pdf").await, page);
+
+    agent.kill();
+    let away = wait::until(wait::SOON, "the gateway knows that the host is away", async || {
+        let away = client.call("stata_graph", json!({"run": id, "name": "page.pdf"})).await;
+        away.text.contains("stata1 is away").then_some(away)
+    })
+    .await;
+    assert!(!away.is_error && images(&away).is_empty(), "{away:#?}");
+}
+
+/// Where the host has no program for it, or an agent that knows nothing of it, the answer says what to do.
+#[tokio::test]
+async fn without_a_program_for_pdf_the_answer_says_what_to_do() {
+    let mut lab = lab!();
+    let gateway = lab.gateway().await;
+    let (path, empty) = (std::env::var_os("PATH").unwrap(), lab.path().join("no-programs"));
+    fs::create_dir(&empty).unwrap();
+    lab.env("PATH", &empty);
+    let mut agent = lab.agent("stata1", &gateway, &["--seats", "4"]);
+    gateway.api.wait_host("stata1", "up").await;
+    let client = client(&gateway.api);
+    let id = leaves_pdfs(&client).await;
+    let asked = json!({"run": id, "name": "page.pdf"});
+    let shown = client.call("stata_graph", asked.clone()).await;
+    let want = "not shown: stata1 cannot draw it: let the code export it as PNG or SVG too, or install poppler-utils on the host, \
+                which has pdftoppm";
+    assert!(!shown.is_error && images(&shown).is_empty() && line(&shown, "page.pdf").ends_with(want), "{shown:#?}");
+    let doctor = lab.run(["doctor"]).await;
+    assert!(doctor.out.contains("graphs as PDF: not shown as images: no pdftoppm on the path"), "{doctor:#?}");
+
+    // One that hangs costs its own process, and is ended.
+    std::os::unix::fs::symlink("/bin/cat", empty.join("pdftoppm")).unwrap();
+    let shown = client.call("stata_graph", asked.clone()).await;
+    assert!(line(&shown, "page.pdf").contains("cannot draw it: pdftoppm says: "), "{shown:#?}");
+
+    agent.kill();
+    lab.env("PATH", path).env("LONGHAUL_FAULTS", "bug=agent_draws_no_pdf");
+    agent.spec = lab.agent_spec("stata1", &gateway, &["--seats", "4"]);
+    agent.restart();
+    let old = wait::until(wait::SOON, "the older agent is there", async || {
+        let old = client.call("stata_graph", asked.clone()).await;
+        old.text.contains("too old").then_some(old)
+    })
+    .await;
+    assert!(line(&old, "page.pdf").contains("the agent of stata1 is too old to draw a PDF"), "{old:#?}");
 }

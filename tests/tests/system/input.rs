@@ -56,6 +56,14 @@ async fn a_do_file_that_cannot_be_run_is_refused_with_what_is_wrong() {
     let gateway = up(&lab).await;
     let outside = lab.path().join("outside.do");
     fs::write(&outside, "display 1\n").unwrap();
+    // By the command line its text is sent, which is said, and is not where the agent has the same bytes.
+    let data = gateway.daemon.data.to_str().unwrap();
+    let own = lab.file("own.do", "display 1\n");
+    for (file, said) in [(&outside, true), (&own, false)] {
+        let ran = lab.run(["run", file.to_str().unwrap(), "--data", data]).await;
+        let words = ran.err.contains("its text is sent, and runs in an empty folder of its own");
+        assert_eq!((ran.status, words), (0, said), "{ran:#?}");
+    }
     let big = vec![b'*'; 33 << 20];
     let link = lab.work().join("link.do");
     std::os::unix::fs::symlink(&outside, &link).unwrap();

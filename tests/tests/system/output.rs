@@ -154,6 +154,12 @@ async fn both_ends_fit_a_number_of_tokens() {
     assert!(said.text.contains("all there is") && fenced(&said.text).len() == 1, "{said:#?}");
     let said = mcp.call("stata_log", json!({"run": run, "tokens": 400, "tail": 3})).await;
     assert!(said.is_error && said.text.contains("pass tokens without"), "{said:#?}");
+    // In few tokens there still is something of both ends.
+    let long = self::run(&gateway, &format!("display \"{}\"\n{CODE}", "a long first line ".repeat(12))).await;
+    let said = mcp.call("stata_log", json!({"run": long, "tokens": 50})).await;
+    let ends = fenced(&said.text);
+    assert!(ends[0].contains("a long") && ends[0].ends_with("…\n") && ends[0].len() < 80, "{said:#?}");
+    assert!(ends[1].contains("the end"), "{said:#?}");
     // Without the commands, more of what was printed fits.
     let said = mcp.call("stata_log", json!({"run": run, "tokens": 400, "echo": false})).await;
     let ends = fenced(&said.text);

@@ -236,5 +236,6 @@ async fn a_package_is_installed_by_a_run_whose_verdict_is_the_commands() {
         assert_eq!(refused.status, 2, "{refused:#?}");
     }
     let nowhere = lab.run(["packages", "install", "reghdfe", "--host", "stata9"]).await;
-    assert!(nowhere.status == 4 && nowhere.err.contains("stata1"), "{nowhere:#?}");
+    let want = "no host is named `stata9`: there are stata1; pass one of them with --host";
+    assert!(nowhere.status == 4 && nowhere.err.contains(want), "a host is needed here: {nowhere:#?}");
 }

@@ -103,6 +103,14 @@ impl AgentPort for Connection {
         Ok(parts.map(|part| part.map_err(error)).boxed())
     }
 
+    fn draws_pdf(&self) -> bool {
+        self.described.draws_pdf
+    }
+
+    async fn draw(&self, request: wire::DrawRequest) -> Result<wire::DrawReply, AgentError> {
+        self.data().draw(request).await.map(Response::into_inner).map_err(error)
+    }
+
     async fn broken(&self) {
         tokio::select! {
             biased;

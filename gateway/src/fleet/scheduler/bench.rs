@@ -96,6 +96,12 @@ impl AgentPort for Mute {
     async fn data_file(&self, _: wire::DataRequest) -> Result<DataParts, AgentError> {
         Err(AgentError::other("mute"))
     }
+    fn draws_pdf(&self) -> bool {
+        true
+    }
+    async fn draw(&self, _: wire::DrawRequest) -> Result<wire::DrawReply, AgentError> {
+        Err(AgentError::other("mute"))
+    }
     async fn broken(&self) {
         std::future::pending().await
     }

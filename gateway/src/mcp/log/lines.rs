@@ -29,6 +29,9 @@ const WINDOW: u64 = 32 * 1024;
 /// Longest line shown whole, characters.
 const SHOWN: usize = 2_000;
 
+/// Characters of a line that is cut to a number of tokens, for each of them.
+const CHARACTERS: usize = 3;
+
 /// How much text fits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
@@ -41,6 +44,15 @@ pub(super) struct Limit {
 impl Limit {
     pub(super) fn bytes(bytes: usize) -> Self {
         Self { bytes, tokens: usize::MAX }
+    }
+
+    /// The beginning of a line that does not fit as a whole, where tokens are counted.
+    fn begins(self, line: &str) -> Option<String> {
+        let short = self.tokens < usize::MAX && line.len() <= self.bytes;
+        let most = if short { self.tokens * CHARACTERS } else { 0 };
+        let line = line.trim_end();
+        let cut = line.char_indices().nth(most).map(|(end, _)| end);
+        short.then(|| format!("{}{}\n", &line[..cut.unwrap_or(line.len())], if cut.is_some() { "…" } else { "" }))
     }
 
     /// Whether a line fits too.
@@ -119,6 +131,12 @@ impl Lines<'_> {
             let text = shown(line);
             if !limit.takes(&text) {
                 *full = true;
+                // In few tokens there is room for a part of the first line at least.
+                if let Some(part) = taken.text.is_empty().then(|| limit.begins(&text)).flatten() {
+                    taken.text.push_str(&part);
+                    taken.next = line.end;
+                    return;
+                }
                 taken.next = line.start;
                 return;
             }

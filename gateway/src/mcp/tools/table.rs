@@ -26,6 +26,7 @@ const WORKING_DIR: Arg =
     may("working_dir", Kind::Text, "Absolute folder on the Stata host to run in.", "\"/home/me/project\"");
 const ARGS: Arg = may("args", Kind::Texts, "Arguments of the do-file.", "[\"2024\", \"full\"]");
 const HOST: Arg = may("host", Kind::Text, "Agent to run on; see stata_hosts. Any by default.", "\"stata1\"");
+const CORES: Arg = may("cores", Kind::Whole(1), "Most cores for Stata/MP.", "4");
 const AGAIN: Arg = may("again", Kind::Flag, "Run it anew, whatever equal run there is.", "true");
 const RESULTS: Arg = may("results", Kind::Flag, "false: gather no r(), e(), s().", "false");
 const KEY: Arg = may("key", Kind::Text, "Your name for this call: the same key is the same run.", "\"fit-model-3\"");
@@ -56,6 +57,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             WORKING_DIR,
             ARGS,
             HOST,
+            CORES,
             AGAIN,
             KEY,
             RETRY,
@@ -76,6 +78,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             TIMEOUT,
             WORKING_DIR,
             HOST,
+            CORES,
             AGAIN,
             KEY,
             RETRY,
@@ -103,6 +106,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             WORKING_DIR,
             TIMEOUT,
             HOST,
+            CORES,
             AGAIN,
             KEY,
             RETRY,
@@ -174,7 +178,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
     Spec {
         name: "stata_graph",
         title: "Show a run's graphs",
-        description: "Graphs that a run saved with graph export, as images (PNG, JPEG, GIF); other formats are named.",
+        description: "Graphs that a run saved with graph export, as images (PNG, JPEG, GIF, SVG, PDF); other formats are named.",
         effect: Effect::Reads,
         args: &[RUN, may("name", Kind::Text, "One graph by its file name; all that fit by default.", "\"fit.png\"")],
         waits: false,
@@ -215,6 +219,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
         effect: Effect::Reads,
         args: &[
             need("path", Kind::Text, "Path of the .dta file on the Stata host.", "\"/home/me/auto.dta\""),
+            may("run", Kind::Text, "The run that wrote it; path may be its name then.", "\"7f3a9c21\""),
             may(
                 "action",
                 Kind::Word(&["describe", "summarize", "codebook", "tabulate", "rows"]),

@@ -114,6 +114,14 @@ impl OpenFile {
         matches!(self.source, Source::Here(_))
     }
 
+    /// The file itself, where it is kept here.
+    pub(crate) fn blob(&self) -> Option<std::sync::Arc<std::fs::File>> {
+        match &self.source {
+            Source::Here(reader) => Some(reader.file()),
+            Source::OnHost { .. } => None,
+        }
+    }
+
     /// At most `max` (and [`MAX_ARTIFACT_READ`]) bytes from `offset`; none at the end.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! rules are dashes.
 //!
 //! Tags stand in tags, and what `{err}` begins goes on over lines until another tag says what follows. From `{p}` to
-//! `{p_end}` the lines are one paragraph, which a viewer fills.
+//! `{p_end}` or a blank line the lines are one paragraph, which a viewer fills.
 
 /// Deeper nesting is no text that Stata writes.
 const DEPTH: u32 = 8;
@@ -44,6 +44,8 @@ impl Mode {
     /// Shows the next line.
     pub(super) fn show(&mut self, line: &str) -> Shown {
         let mut shown = Shown { text: String::with_capacity(line.len()), error: false, paragraph: Paragraph::None };
+        // A blank line ends a paragraph as `{p_end}` does.
+        self.paragraph &= !line.trim().is_empty();
         if self.paragraph {
             shown.paragraph = Paragraph::GoesOn;
         }
@@ -163,6 +165,10 @@ mod tests {
                 ("", false, GoesOn),
                 ("r(601);", false, None),
             ],
+        );
+        check(
+            &["{p}", "a", "", "b"],
+            &[("", false, Begins), ("a", false, GoesOn), ("", false, None), ("b", false, None)],
         );
         check(&["{res}1 {err:bad} {txt}x"], &[("1 bad x", true, None)]);
         check(&["{err}no {bf:x}", "{txt}{hline 3}{c |}"], &[("no x", true, None), ("---|", false, None)]);

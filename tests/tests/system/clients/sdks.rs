@@ -25,7 +25,31 @@ fn large_picture() -> Vec<u8> {
 /// Leaves that picture in a folder named after its argument.
 fn drawing(lab: &Lab) -> PathBuf {
     lab.file("picture.bin", large_picture());
-    lab.file("drawing.do", "args name\nsleep 50\nmkdir `name'\ncopy picture.bin `name'/fit.png\n")
+    lab.file(
+        "drawing.do",
+        "args name\nsleep 50\nmkdir `name'\ncopy picture.bin `name'/fit.png\nshell echo x,y > `name'/notes.csv\n\
+         quietly set obs 9\ngenerate double x = _n\ngenerate double y = 3*x + mod(_n, 2)\nsave `name'/saved.dta\n\
+         regress y x\ndisplay \"data: `c(pwd)'/`name'/saved.dta\"\n",
+    )
+}
+
+/// What the tools around a run say of the one that [`drawing`] made.
+fn check_around(which: &str, around: &Value) {
+    let says = |key: &str, error: bool, wants: &[&str]| {
+        assert_eq!(around[key]["isError"], error, "{which} {key}: {around:#}");
+        for want in wants {
+            assert!(around[key]["text"].as_str().unwrap().contains(want), "{which} {key}: {want}: {around:#}");
+        }
+    };
+    let name = |file: &str| format!("{which}/{file}");
+    says("files", false, &[&name("fit.png"), &name("notes.csv"), &name("saved.dta")]);
+    says("file", false, &["\nx,y\n"]);
+    says("results", false, &["coefficients of regress y, N = 9", "_cons"]);
+    says("matrix", false, &["e(V)", "_cons"]);
+    says("described", false, &["9 observations, 2 variables", "double"]);
+    says("rows", false, &["Obs  x\n  2  2\n  3  3\n"]);
+    says("help", false, &["regress"]);
+    says("no_help", true, &["no such topic"]);
 }
 
 fn script(name: &str) -> PathBuf {
@@ -35,7 +59,7 @@ fn script(name: &str) -> PathBuf {
 /// Checks that one SDK went through all common uses, in one era; `which` names both.
 fn check_everything(lab: &Lab, which: &str, said: &Value) {
     let text = |key: &str| said[key]["text"].as_str().unwrap_or_default().to_owned();
-    for tool in ["stata_wait", "stata_graph"] {
+    for tool in ["stata_wait", "stata_graph", "stata_files", "stata_results", "stata_data", "stata_help"] {
         assert!(said["tools"].as_array().unwrap().contains(&json!(tool)), "{which}: {said:#}");
     }
     assert!(!said["progress"].as_array().unwrap().is_empty(), "{which}: {said:#}");
@@ -49,6 +73,7 @@ fn check_everything(lab: &Lab, which: &str, said: &Value) {
     assert_eq!(images[0]["mimeType"], "image/png", "{which}");
     let bytes = STANDARD.decode(images[0]["data"].as_str().unwrap()).unwrap();
     assert!(bytes == large_picture(), "{which}: the picture arrives byte for byte");
+    check_around(which, &said["around"]);
     assert_eq!(said["cancel"]["isError"], false, "{which}: {:#}", said["cancel"]);
     assert!(text("cancelled").contains("cancelled"), "{which}: {:#}", said["cancelled"]);
     assert!(said["withdrawn"]["message"].is_string(), "{which}: {:#}", said["withdrawn"]);

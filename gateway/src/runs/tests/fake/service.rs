@@ -199,6 +199,10 @@ impl wire::agent_server::Agent for Service {
         Err(Status::unimplemented("an agent of before"))
     }
 
+    async fn draw(&self, _: Request<wire::DrawRequest>) -> Answer<wire::DrawReply> {
+        Err(Status::unimplemented("an agent of before"))
+    }
+
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;
 
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
