@@ -39,5 +39,5 @@ pub mod stata;
 pub use executor::local::supervisor;
 pub use identity::{Label, Serve};
 pub use prepare::{Choice, Engine, EngineKind, Places, STANDIN_NOTE};
-pub use spool::{MinFree, free_space};
+pub use spool::{MinFree, RunLimits, free_space};
 pub use start::{Agent, Deps, Options, StartError, start};
