@@ -41,5 +41,5 @@ pub use data::child::main as read_data;
 pub use executor::local::supervisor;
 pub use identity::{Label, Serve};
 pub use prepare::{Choice, Engine, EngineKind, Places, STANDIN_NOTE};
-pub use spool::{MinFree, free_space};
+pub use spool::{MinFree, RunLimits, free_space};
 pub use start::{Agent, Deps, Options, StartError, start};

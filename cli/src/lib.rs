@@ -26,7 +26,9 @@ mod gateway_handle;
 mod input;
 mod output;
 mod printer;
+mod run_limits;
 mod serve;
+mod service_manager;
 mod signals;
 mod stdio;
 

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use crate::{
     config::{Engine, Settings},
     context::{Context, Failure},
+    run_limits,
 };
 
 /// Where a gateway listens by default.
@@ -196,6 +197,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     put(&mut o.log_encoding, s.log_encoding);
     put(&mut o.max_spool, s.max_spool.map(|b| b.0));
     put(&mut o.max_run_spool, s.max_run_spool.map(|b| b.0));
+    o.limits = run_limits::of(s)?;
     o.min_free = min_free(s);
     o.env_allow = s.env_allow.clone().unwrap_or_default();
     Ok(o)

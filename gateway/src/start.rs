@@ -277,6 +277,14 @@ async fn sweep_leftovers(blobs: Blobs) {
 }
 
 impl Gateway {
+    /// Comes back when the ledger and the scheduler have answered, whatever they say: where it does not, this process serves
+    /// no client any more.
+    pub async fn answers(&self) {
+        let everything = crate::model::Identity::local("service manager", crate::model::Scope::Operate);
+        // A ledger that says no is a full disk, and no reason to start anew.
+        let _ = tokio::join!(self.core.runs.ready(), self.core.runs.hosts(&everything));
+    }
+
     /// Stops serving and releases the data folder, all within `deadline`. Runs go on at their agents; waiting clients
     /// get a handle or a clean end. Returns whether everything ended by itself: readers that do not take their answers
     /// are cut off after two thirds of the time, so that the ledger can still be closed.

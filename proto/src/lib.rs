@@ -41,6 +41,7 @@ pub mod grpc_transport;
 pub mod ids;
 pub mod join;
 pub mod licence;
+pub mod not_dumpable;
 pub mod ordered_watch;
 pub mod paths;
 pub mod principal;

@@ -2,11 +2,12 @@
 //!
 //! `corpus` (real logs, `LONGHAUL_CORPUS`), `python-sdk` (the official MCP client, `LONGHAUL_TEST_PYTHON`), `collector`
 //! (a real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to
-//! become another user), `cgroup` (the right to make one), `node` (the official TypeScript SDKs, old and new, in the
+//! become another user), `cgroup` (the right to make one), `cgroup2` (one of version 2), `node` (the official TypeScript SDKs, old and new, in the
 //! folder `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the
 //! Inspector and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`), `readstat` (foreign libraries for Stata
-//! data files, `LONGHAUL_TEST_PYTHON`), `pdftoppm` (poppler's, on the path),
-//! `parquet` (a foreign library for Parquet, `LONGHAUL_TEST_PYTHON`).
+//! data files, `LONGHAUL_TEST_PYTHON`), `pdftoppm` (poppler's, on the path), `parquet` (a foreign library for Parquet,
+//! `LONGHAUL_TEST_PYTHON`), `nginx` (a real one, with curl and openssl), `systemd` (its programs that read units and lists
+//! of users and folders; it need not run).
 
 use std::{
     env,

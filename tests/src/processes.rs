@@ -35,7 +35,23 @@ pub fn below(folder: &Path) -> Vec<Found> {
 
 /// The supervisors among them.
 pub fn supervisors(folder: &Path) -> Vec<Found> {
-    below(folder).into_iter().filter(|p| p.command.contains(" supervise ")).collect()
+    let below = below(folder);
+    // One that waited for its run does not name it, and where it works only root may see: then it is the parent of one here.
+    let parent = |found: &Found| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", found.pid)).ok()?;
+        let pid: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        let raw = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&raw).replace('\0', " ").trim_end().to_owned();
+        command.ends_with(" supervise --ready").then_some(Found { pid, command })
+    };
+    let parents: Vec<Found> = below.iter().filter_map(parent).collect();
+    let named = below.into_iter().filter(|p| p.command.contains(" supervise ")).chain(parents);
+    named.fold(Vec::new(), |mut all, one| {
+        if !all.iter().any(|known: &Found| known.pid == one.pid) {
+            all.push(one);
+        }
+        all
+    })
 }
 
 /// The stand-in engines among them.

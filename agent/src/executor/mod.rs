@@ -21,7 +21,10 @@ use std::{future::Future, io, pin::Pin};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::spool::{CancelMode, Spool};
+use crate::{
+    os::Means,
+    spool::{CancelMode, Spool},
+};
 
 pub use local::{Local, own_program};
 pub use proof::{Grounds, Proof};
@@ -139,6 +142,11 @@ pub trait Executor: Send + Sync {
         handle: Option<&'a JobHandle>,
         mode: CancelMode,
     ) -> BoxFuture<'a, io::Result<()>>;
+
+    /// What keeps its jobs to their limits.
+    fn means(&self) -> Means {
+        Means::default()
+    }
 
     /// What a job uses; `None` = not known.
     fn activity<'a>(&'a self, job: &'a Job, handle: Option<&'a JobHandle>) -> BoxFuture<'a, Option<Usage>>;

@@ -44,6 +44,7 @@ fn help(root: &Path, s_ado: &str) -> Help {
         data_digests: false,
         output_limit: 0,
         max_run_spool: 0,
+        limits: crate::spool::RunLimits::default(),
         log_encoding: Encoding::default(),
     };
     Help::new(&preparer, &[root.join("lab")], PathBuf::new())

@@ -232,6 +232,7 @@ impl Identity {
                 Serve::Unset | Serve::All => Vec::new(),
             },
             serve_all: label.serve == Serve::All,
+            limits: Some(runs.limits().to_wire()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the host's kernel reports about processes, time and locks. Linux has all of it; elsewhere the missing parts are
 //! reported as missing (`None`, an empty list), and the callers fall back to polling and to the process group.
 
+mod cgroup;
 pub mod folder_events;
 mod foreign;
 mod lock;
@@ -10,12 +11,13 @@ mod user;
 
 use std::time::Duration;
 
+pub use cgroup::{Group, Groups, Means};
 pub use foreign::{ForeignScan, ForeignStata, Standins};
 pub use lock::{FileLock, is_locked};
 pub use no_links::{open_below, open_without_links};
 pub use proc::{
-    Process, alive, boot_id, cpu_ms, descendants, marked, memory_bytes, oom_kills, own_cpu_ms, peak_rss, process, send,
-    start_ticks, written_bytes, zombies_of,
+    Process, alive, boot_id, can_be_first_for_memory, cpu_ms, descendants, first_for_memory, marked, memory_bytes,
+    memory_of, oom_kills, own_cpu_ms, peak_rss, process, send, start_ticks, written_bytes, zombies_of,
 };
 pub use user::{user, user_of_system};
 

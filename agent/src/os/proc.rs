@@ -17,6 +17,8 @@ pub struct Process {
     pub group: i32,
     /// Its name, at most 15 bytes.
     pub name: String,
+    /// Its threads.
+    pub threads: u64,
     /// Ended, but not yet waited for.
     pub zombie: bool,
     /// Start in clock ticks since boot.
@@ -63,6 +65,7 @@ fn parse(stat: &str) -> Option<Process> {
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         name: name.to_owned(),
+        threads: fields.get(17).and_then(|n| n.parse().ok()).unwrap_or(1),
         zombie: matches!(*fields.first()?, "Z" | "X"),
         start_ticks: fields.get(19)?.parse().ok()?,
         // utime, stime, cutime, cstime (proc_pid_stat(5), fields 14 to 17); the last two are signed.
@@ -210,6 +213,41 @@ pub fn peak_rss(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
+}
+
+/// Memory of living processes together, bytes: what several of them share counts once. Costs little while they have less than
+/// `enough`; beyond that each page of theirs is looked at.
+pub fn memory_of(pids: &[i32], enough: u64) -> u64 {
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    // Resident without what is of files, and with what a parent shares with its child counted for both: never too little.
+    let private = |pid: &i32| {
+        let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        let mut fields = statm.split(' ').skip(1).map_while(|field| field.parse::<u64>().ok());
+        Some(fields.next()?.saturating_sub(fields.next()?).saturating_mul(page))
+    };
+    let rough: u64 = pids.iter().filter_map(private).sum();
+    if rough <= enough {
+        return rough;
+    }
+    let share = |pid: &i32| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
+    };
+    pids.iter().filter_map(|pid| share(pid).or_else(|| private(pid))).sum()
+}
+
+/// Makes a process, and what it starts from now on, the first to be ended where the host's memory runs out. False = it is
+/// not.
+pub fn first_for_memory(pid: i32) -> bool {
+    // Half of the host's memory on top of what it has (proc_pid_oom_score_adj(5)). Raising it needs no privilege.
+    const MORE: i32 = 500;
+    !faults::bug("runs_last_for_memory") && fs::write(format!("/proc/{pid}/oom_score_adj"), MORE.to_string()).is_ok()
+}
+
+/// Whether [`first_for_memory`] works here.
+pub fn can_be_first_for_memory() -> bool {
+    !faults::bug("runs_last_for_memory") && fs::exists("/proc/self/oom_score_adj").unwrap_or(false)
 }
 
 /// What a process and the children that it has waited for have written to disks so far, bytes; `None` where the kernel does not

@@ -4,6 +4,7 @@ mod artifacts;
 mod coefficients;
 mod diagnosis;
 mod location;
+mod over_limit;
 pub(crate) mod results;
 mod verdict;
 
@@ -140,6 +141,7 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
         written_bytes: exit.written_bytes,
         cores: cores(plan.as_ref()),
         memory_bytes: os::memory_bytes().unwrap_or(0),
+        limits: exit.limits,
         note: notes(exit, plan.as_ref(), verdict.note, &damaged),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
         artifacts,

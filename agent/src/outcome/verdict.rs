@@ -10,6 +10,7 @@
 
 use longhaul_proto::state::{Cause, RunState};
 
+use super::over_limit;
 use crate::{
     spool::{Ending, Exit},
     stata::{
@@ -167,13 +168,18 @@ fn ended(ending: &Ending, evidence: &Evidence<'_>) -> Verdict {
         Cause::RunTimeout => Verdict::new(
             RunState::TimedOut,
             Cause::RunTimeout,
-            "the run reached the time limit that was set for it; the output up to then is kept",
+            match ending.words.as_str() {
+                "" => "the run reached the time limit that was set for it; the output up to then is kept".to_owned(),
+                words => words.to_owned(),
+            },
         ),
         Cause::StartTimeout => Verdict::errored(
             Cause::StartTimeout,
             format!("Stata was started but wrote no log in time{}", console_text(&evidence.console)),
         ),
-        Cause::SpoolFull => Verdict::errored(Cause::SpoolFull, ending.words.clone()),
+        cause @ (Cause::SpoolFull | Cause::OutOfMemory | Cause::OverLimit) => {
+            Verdict::errored(cause, ending.words.clone())
+        }
         _ => {
             let by = if ending.by.is_empty() { String::new() } else { format!(" by {}", ending.by) };
             Verdict::new(RunState::Cancelled, Cause::CancelRequested, format!("cancelled{by}"))
@@ -183,6 +189,9 @@ fn ended(ending: &Ending, evidence: &Evidence<'_>) -> Verdict {
 }
 
 fn killed(signal: i32, exit: &Exit, judgement: &Judgement) -> Verdict {
+    if let Some((cause, words)) = over_limit::by_kernel(signal, exit) {
+        return Verdict::errored(cause, words);
+    }
     if exit.out_of_memory && signal == 9 {
         return Verdict::errored(
             Cause::OutOfMemory,
@@ -260,7 +269,10 @@ fn signal_name(signal: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stata::judge::judge;
+    use crate::{
+        spool::{LimitsRecord, RunLimits},
+        stata::judge::judge,
+    };
 
     fn exit() -> Exit {
         Exit {
@@ -306,6 +318,11 @@ mod tests {
         check(break_, exit(), Some(&cancel), false, (Cancelled, CancelRequested, None));
         check(bad, exit(), Some(&late), false, (TimedOut, RunTimeout, None));
         check(bad, exit(), Some(&full), false, (Errored, SpoolFull, None));
+        let large = Ending { cause: Cause::OutOfMemory, words: "too much".into(), ..late.clone() };
+        let many = Ending { cause: Cause::OverLimit, words: "too many".into(), ..late.clone() };
+        check(cut, exit(), Some(&large), false, (Errored, OutOfMemory, None));
+        check(cut, exit(), Some(&many), false, (Errored, OverLimit, None));
+        check(ok, exit(), Some(&large), true, (Succeeded, Completed, None));
         check(ok, exit(), Some(&full), true, (Succeeded, Completed, None));
         let unreadable = || Exit { unreadable: Some("x".into()), status_lost: true, code: None, ..exit() };
         check(ok, unreadable(), None, false, (Errored, Incomplete, None));
@@ -319,6 +336,14 @@ mod tests {
         check(bad, signal(9), None, false, (Failed, StataError, Some(111)));
         check(cut, signal(11), None, false, (Errored, Crashed, None));
         check(cut, Exit { out_of_memory: true, ..signal(9) }, None, false, (Errored, OutOfMemory, None));
+        let limits = Some(LimitsRecord {
+            limits: RunLimits { memory: 64 << 20, cpu_ms: 60_000, ..RunLimits::default() },
+            memory_by_kernel: true,
+            ..LimitsRecord::default()
+        });
+        check(cut, Exit { limits, out_of_memory: true, ..signal(9) }, None, false, (Errored, OutOfMemory, None));
+        check(cut, Exit { limits, ..signal(24) }, None, false, (Errored, OverLimit, None));
+        check(cut, signal(24), None, false, (Errored, Killed, None));
         check(cut, Exit { disk_full: true, ..exit() }, None, false, (Errored, SpoolFull, None));
         check(bad, Exit { disk_full: true, ..exit() }, None, false, (Failed, StataError, Some(111)));
         let lost = || Exit { code: None, status_lost: true, ..exit() };

@@ -25,7 +25,7 @@ use longhaul_proto::{
 };
 
 use crate::{
-    spool::{Gathers, Installs, Plan, Spool, Timing},
+    spool::{Gathers, Installs, Plan, RunLimits, Spool, Timing},
     stata::gather,
     stata::wrapper::{Spec, Wrapper, needs_staging},
 };
@@ -61,6 +61,8 @@ pub struct Preparer {
     pub output_limit: u64,
     /// Bytes that a run's spool may take before it is ended; 0 = no limit.
     pub max_run_spool: u64,
+    /// What a run may use of the host besides.
+    pub limits: RunLimits,
     /// The encoding of what is no UTF-8 in logs and sources.
     pub log_encoding: Encoding,
 }
@@ -82,6 +84,7 @@ impl Preparer {
             data_digests: true,
             output_limit: 0,
             max_run_spool: 0,
+            limits: RunLimits::default(),
             log_encoding: Encoding::default(),
         }
     }
@@ -151,7 +154,7 @@ impl Preparer {
             source,
             code_sha256: code.sha256.clone(),
             profile,
-            timing: Timing { timeout: (submission.timeout_ms > 0).then_some(submission.timeout_ms), ..self.timing },
+            timing: Timing { timeout: self.timeout(submission), ..self.timing },
             output_limit: self.output_limit,
             max_spool: self.max_run_spool,
             log_encoding: self.log_encoding.name().to_owned(),
@@ -159,6 +162,7 @@ impl Preparer {
             installs: packages::installs(&code, submission.source.as_ref(), &spool.work())
                 .then(|| Installs { lock: self.install_lock.clone(), host: self.places.host.clone() }),
             cores,
+            limits: self.limits,
         };
         if let Some(gather) = &gather {
             private(gather, gather::text(&tag, &spool.gathered()).as_bytes())
@@ -166,6 +170,12 @@ impl Preparer {
         }
         lay_out(spool, &plan, &code, &wrapper, &plain_dir).map_err(|error| laid_out(spool, &error))?;
         Ok(plan)
+    }
+
+    /// The shorter of what the request asks for and what a run may take here, milliseconds; `None` = no limit.
+    fn timeout(&self, submission: &wire::Submission) -> Option<u64> {
+        let most = if longhaul_proto::faults::bug("runs_unlimited") { 0 } else { self.limits.time_ms };
+        [submission.timeout_ms, most].into_iter().filter(|limit| *limit > 0).min()
     }
 
     /// The code, and its name for people.

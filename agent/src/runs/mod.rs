@@ -16,6 +16,7 @@ mod execute;
 mod forget;
 mod incoming_code;
 mod journal;
+mod limits;
 mod neighbours;
 mod recover;
 mod registry;

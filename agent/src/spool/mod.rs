@@ -12,6 +12,7 @@
 //!                    spawning.ready, so that the supervisor has only to give it its name
 //!   handle.json      what the executor calls the job of this attempt
 //!   started.json     Stata's process exists         running.json   its first log byte
+//!   group            its control group
 //!   cancel.json      a request to end the run       ending.json    the cause, before the first signal
 //!   waiting.json     why Stata is not started yet, while the supervisor waits to install packages
 //!   entered.json     the do-files that it entered, with their digests
@@ -27,12 +28,11 @@
 //! earlier/N          all of the above, of an attempt that died and was followed by another here
 //! ```
 //!
-//! That is format 2. Format 1 has all of it in the run's folder, and the FIFO as `control`; a run that began in it goes on
-//! and ends in it. An agent that reads only format 1 finds the attempt files and `submission.json` where it looks for
-//! them, and refuses the run by its format.
+//! That is format 2. Format 1 has all of it in the run's folder, and the FIFO as `control`; a run that began in it ends in it.
+//! An agent that reads only format 1 finds the attempt files and `submission.json`, and refuses the run by its format.
 //!
-//! The supervisor writes markers and facts, the agent writes requests and verdicts; each file has one writer except
-//! `exit.json` and `ending.json`, which the agent writes when it has proof that no supervisor can.
+//! The supervisor writes markers and facts, the agent requests and verdicts; each file has one writer, except that the agent
+//! writes `exit.json` and `ending.json` when it has proof that no supervisor can.
 //!
 //! Of a deleted run `<run id>.done` stays beside the folders: a gateway whose ledger was restored from an old backup may ask
 //! for that run again, and must not be answered that it never started.
@@ -70,8 +70,8 @@ pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
 use records::line;
 pub use records::{
-    Artifact, CancelMode, CancelRecord, Diagnosis, Ending, Exit, FileFacts, Gathers, Installs, Location, OutcomeRecord,
-    Plan, Running, Started, SuppressedError, Timing, Waiting, is_damaged, missing_if_damaged,
+    Artifact, CancelMode, CancelRecord, Diagnosis, Ending, Exit, FileFacts, Gathers, Installs, LimitsRecord, Location,
+    OutcomeRecord, Plan, RunLimits, Running, Started, SuppressedError, Timing, Waiting, is_damaged, missing_if_damaged,
 };
 pub use root::SpoolRoot;
 pub use submission::{CommandRange, Kind, Meta, SubmissionError};
@@ -186,6 +186,8 @@ impl Spool {
         started = "started.json",
         /// Stata wrote its first log byte.
         running = "running.json",
+        /// The path of the control group that it runs in.
+        group = "group",
         /// The supervisor waits before it starts Stata.
         waiting = "waiting.json",
         /// A request to end the run.

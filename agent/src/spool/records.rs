@@ -1,6 +1,7 @@
 //! The records in a spool. Readers ignore fields they do not know; new fields have defaults.
 
 mod diagnosis;
+mod limits;
 mod outcome;
 
 use std::{collections::BTreeMap, io, path::PathBuf};
@@ -9,6 +10,7 @@ use longhaul_proto::{encoding::Encoding, state::Cause, wire};
 use serde::{Deserialize, Serialize};
 
 pub use diagnosis::{Diagnosis, SuppressedError};
+pub use limits::{LimitsRecord, RunLimits};
 pub use outcome::{Artifact, Location, OutcomeRecord};
 
 /// Whether a record exists but cannot be parsed: the next read will not help, as it would after a want of memory or
@@ -102,6 +104,9 @@ pub struct Plan {
     /// Most cores that the wrapper lets Stata use; `None` = it says nothing of that.
     #[serde(default)]
     pub cores: Option<u32>,
+    /// What it may use of its host besides its spool.
+    #[serde(default)]
+    pub limits: RunLimits,
 }
 
 /// What a run needs whose code installs packages.
@@ -205,7 +210,7 @@ pub struct CancelRecord {
 /// Why a run is being ended: on disk before the first signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// Cancel requested, run timeout, start timeout or spool full.
+    /// Cancel requested, a timeout, spool full, out of memory or over a limit.
     pub cause: Cause,
     /// The principal who asked; empty = a limit.
     pub by: String,
@@ -289,6 +294,9 @@ pub struct Exit {
     /// Why its packages were installed without the lock that keeps others away, in words.
     #[serde(default)]
     pub unlocked: Option<String>,
+    /// The limits that it had; `None` = a version before them wrote this, or the agent.
+    #[serde(default)]
+    pub limits: Option<LimitsRecord>,
     /// Who wrote this record: `supervisor`, `second supervisor` or `agent`.
     pub by: String,
 }

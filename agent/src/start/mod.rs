@@ -16,8 +16,8 @@ use longhaul_proto::{
     connections::{Bounds, Connections},
     durable, faults,
     ids::Ids,
-    private,
-    tasks::Tasks,
+    not_dumpable, private,
+    tasks::{self, Tasks},
     transport::{self, Key, dial::WINDOWS},
 };
 use tokio::net::TcpListener;
@@ -32,6 +32,7 @@ use crate::{
     os::{FileLock, Standins},
     prepare::Preparer,
     register::{self, ForeignWatch},
+    runs::Runs,
     service::bounds::bounds,
     stata::wrapper::needs_staging,
 };
@@ -53,7 +54,6 @@ impl Deps {
 }
 
 /// A running agent.
-#[derive(Debug)]
 pub struct Agent {
     /// Where it listens.
     pub addr: SocketAddr,
@@ -62,6 +62,7 @@ pub struct Agent {
     /// Why it takes no runs, in words for people; empty = it takes runs.
     pub problem: String,
     tasks: Tasks,
+    runs: Runs,
     _lock: FileLock,
 }
 
@@ -71,6 +72,9 @@ pub struct Agent {
 /// See [`StartError`]. A missing Stata is not an error: the agent starts, takes no runs and says why.
 pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Result<Agent, StartError> {
     private::check_folder(&options.data)?;
+    if let Err(error) = not_dumpable::set() {
+        tracing::warn!(%error, "other processes of this user may read this agent's memory");
+    }
     let folder = options.data.join("agent");
     let data_error = |error| StartError::Data(folder.clone(), error);
     durable::create_folder(&folder).map_err(data_error)?;
@@ -97,7 +101,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
         _ if addr.ip().is_unspecified() => String::new(),
         _ => format!("http://{addr}"),
     };
-    let executor = Arc::new(Local::new(program));
+    let executor = tasks::blocking(move || Local::new(program).with_limits()).await.map_err(data_error)?;
+    let executor = Arc::new(executor);
     let contact = if options.gateway.is_some() { Contact::Agent } else { Contact::Gateway };
     let parts =
         Parts::open(&folder, &options, advertise, preparer, executor.clone(), contact, deps).map_err(data_error)?;
@@ -115,7 +120,7 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
         parts.register(gateway, dialer, Some(foreign));
     }
     let agent_id = parts.identity.agent_id().to_owned();
-    Ok(Agent { addr, agent_id, problem, tasks: parts.tasks, _lock: lock })
+    Ok(Agent { addr, agent_id, problem, tasks: parts.tasks, runs: parts.runs, _lock: lock })
 }
 
 /// Refuses root unless on purpose, since root's do-file may do everything; the stand-in may run as root, since it does
@@ -148,7 +153,21 @@ fn serve(listener: TcpListener, key: Key, parts: &Parts, bounds: Bounds) {
     });
 }
 
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("addr", &self.addr).field("agent_id", &self.agent_id).finish_non_exhaustive()
+    }
+}
+
 impl Agent {
+    /// Comes back when its tasks get their turn, its registry of runs can be read and blocking work is done: where it does
+    /// not, this process supervises nothing any more.
+    pub async fn answers(&self) {
+        let runs = self.runs.clone();
+        let read = self.tasks.spawn(async move { tasks::blocking(move || runs.problem()).await });
+        let _ = read.await;
+    }
+
     /// Stops answering and releases the data folder; runs go on under their supervisors. Returns whether all tasks had
     /// stopped within `deadline`.
     pub async fn shutdown(self, deadline: Duration) -> bool {

@@ -5,7 +5,11 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use http::Uri;
 use longhaul_proto::{encoding::Encoding, join::JoinSecret};
 
-use crate::{identity::Label, prepare::Choice, spool::MinFree};
+use crate::{
+    identity::Label,
+    prepare::Choice,
+    spool::{MinFree, RunLimits},
+};
 
 /// The options of an agent. Each duration says where it counts from.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ pub struct Options {
     pub max_spool: u64,
     /// Bytes that one run's spool may take before it is ended; 8 GiB, 0 = no limit.
     pub max_run_spool: u64,
+    /// What one run may use of the host besides; by default there is no limit.
+    pub limits: RunLimits,
     /// The encoding of what is no UTF-8 in logs and do-files; Windows-1252.
     pub log_encoding: Encoding,
     /// A connection that has not sent a whole request head within this time of its acceptance is closed; 10 s.
@@ -104,6 +110,7 @@ impl Options {
             output_limit: 4 << 30,
             max_spool: 100 << 30,
             max_run_spool: 8 << 30,
+            limits: RunLimits::default(),
             log_encoding: Encoding::default(),
             head_timeout: Duration::from_secs(10),
             max_connections: 256,

@@ -123,6 +123,7 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
         data_digests: options.data_digests,
         output_limit: options.output_limit,
         max_run_spool: options.max_run_spool,
+        limits: options.limits,
         log_encoding: options.log_encoding,
     }
 }

@@ -70,6 +70,7 @@ fn bench_in(script: &str, runs: &std::path::Path, folder: tempfile::TempDir) -> 
         gathers: None,
         installs: None,
         cores: None,
+        limits: Default::default(),
     };
     spool.write(&spool.plan(), &plan).unwrap();
     Bench { executor: Arc::new(Local::new(std::env::current_exe().unwrap())), spool, _folder: folder }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Bytes, Engine, Settings, Url, pair};
+use super::limits::LimitArgs;
+use crate::config::{Engine, Settings, Url, pair};
 
 /// `up`.
 #[derive(Debug, Args)]
@@ -20,9 +21,8 @@ pub(crate) struct Up {
     /// Folder under which do-files may be run; may be repeated [default: the home of this user].
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Vec<PathBuf>,
-    /// What one run's files in the spool may take before it is ended, such as 8GiB; 0 = no limit [default: 8GiB].
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) max_run_spool: Option<Bytes>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
     /// Answer without a token; on loopback addresses only.
@@ -100,9 +100,8 @@ pub(crate) struct Agent {
     /// Seats of the licence [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) seats: Option<u32>,
-    /// What one run's files in the spool may take before it is ended, such as 8GiB; 0 = no limit [default: 8GiB].
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) max_run_spool: Option<Bytes>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// File with the gateway's join secret [default: join-secret in the data folder].
     #[arg(long, value_name = "FILE")]
     pub(crate) join_secret_file: Option<PathBuf>,
@@ -157,7 +156,7 @@ impl Up {
     pub(super) fn put(&self, s: &mut Settings) {
         s.listen = self.listen.clone();
         s.seats = self.seats;
-        s.max_run_spool = self.max_run_spool;
+        self.limits.put(s);
         s.roots = (!self.root.is_empty()).then(|| self.root.clone());
         s.no_auth = self.no_auth.then_some(true);
         s.restored = self.restored.then_some(true);
@@ -189,7 +188,7 @@ impl Agent {
         s.licence = self.licence.clone();
         s.roots = (!self.root.is_empty()).then(|| self.root.clone());
         s.seats = self.seats;
-        s.max_run_spool = self.max_run_spool;
+        self.limits.put(s);
         s.join_secret_file = self.join_secret_file.clone();
         s.as_root = self.as_root.then_some(true);
         self.engine.put(s);

@@ -3,6 +3,7 @@
 mod daemons;
 mod data_file;
 mod kept;
+mod limits;
 mod mcp;
 mod operate;
 mod packages;

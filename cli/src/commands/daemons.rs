@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use longhaul_agent::Agent;
 use longhaul_gateway::Gateway;
-use longhaul_proto::{descriptors, words};
+use longhaul_proto::{descriptors, not_dumpable, words};
 
 use super::greeting::{self, Licence};
 use crate::{
     context::{Context, Failure},
     data::Endpoint,
     serve,
+    service_manager::ServiceManager,
     signals::{Asked, Signals},
 };
 
@@ -69,7 +70,13 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
         )));
     }
     serving(context, &gateway, notices);
-    let asked = signals.next().await;
+    let manager = ServiceManager::of_process(&context.env);
+    manager.ready();
+    let asked = tokio::select! {
+        asked = signals.next() => asked,
+        never = manager.watched(|| async { tokio::join!(gateway.answers(), agent.answers()) }) => never,
+    };
+    manager.stopping();
     ending(context, asked, signals, Some(gateway), Some(agent)).await
 }
 
@@ -84,7 +91,13 @@ pub(crate) async fn gateway(context: &Context) -> Result<u8, Failure> {
     let notices = greeting::gateway(context, &gateway)?;
     greeting::join_secret(context, &gateway)?;
     serving(context, &gateway, notices);
-    let asked = signals.next().await;
+    let manager = ServiceManager::of_process(&context.env);
+    manager.ready();
+    let asked = tokio::select! {
+        asked = signals.next() => asked,
+        never = manager.watched(|| gateway.answers()) => never,
+    };
+    manager.stopping();
     ending(context, asked, signals, Some(gateway), None).await
 }
 
@@ -107,11 +120,20 @@ pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
     let agent = start_agent(context, options, settings.listen.as_deref().unwrap_or(serve::AGENT)).await?;
     let licence = Licence { pool, seats };
     greeting::agent(&agent, &name, &gateway.0, &licence)?;
-    let asked = signals.next().await;
+    let manager = ServiceManager::of_process(&context.env);
+    manager.ready();
+    let asked = tokio::select! {
+        asked = signals.next() => asked,
+        never = manager.watched(|| agent.answers()) => never,
+    };
+    manager.stopping();
     ending(context, asked, signals, None, Some(agent)).await
 }
 
 async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
+    if let Err(error) = not_dumpable::set() {
+        tracing::warn!(%error, "other processes of this user may read this gateway's memory");
+    }
     // A held folder is reported before an address in use: both are the same daemon, and this message names it.
     if context.data.gateway_serves().unwrap_or(false) {
         let holder = context.data.endpoint().map(|e| format!(" (process {}, at {})", e.pid, e.url)).unwrap_or_default();

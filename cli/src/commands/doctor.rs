@@ -249,6 +249,7 @@ async fn gateway(context: &Context) -> Vec<Finding> {
                 problem("agents", found, "`longhaul hosts` says why; start one with `longhaul agent --gateway URL`")
             });
             findings.extend(hosts.hosts.iter().filter_map(licence));
+            findings.extend(hosts.hosts.iter().filter_map(limits));
         }
         Err(error) => findings.push(problem("token", "not accepted", error.to_string())),
     }
@@ -264,6 +265,16 @@ fn licence(host: &HostView) -> Option<Finding> {
         Some(left @ ..=-1) => problem(&what, format!("{} ({} days ago)", terms.words, -left), advice),
         Some(left) if left <= WARN_DAYS => note(&what, format!("{} (in {left} days)", terms.words), advice),
         _ => ok(&what, terms.words.clone()),
+    })
+}
+
+/// What each run may use on a host, and what keeps it to that.
+fn limits(host: &HostView) -> Option<Finding> {
+    let limits = host.limits.as_ref()?;
+    let what = format!("limits of runs on {}", host.name);
+    Some(match limits.advice() {
+        Some(advice) => note(&what, limits.words(), advice),
+        None => ok(&what, limits.words()),
     })
 }
 

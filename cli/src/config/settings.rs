@@ -127,6 +127,14 @@ settings! {
     /// What the spool of one run may take (log, console, temporary files, work); default 8 GiB, 0 = no limit. Beyond it
     /// the run is ended.
     max_run_spool: Bytes,
+    /// Memory that one run may have, with all that it starts; default 0 = no limit. Beyond it the run is ended.
+    max_run_memory: Bytes,
+    /// Processes that one run may have, each with its threads; default 0 = no limit. Beyond it the run is ended.
+    max_run_processes: u32,
+    /// Processor time that one run may take, with all that it starts; default 0s = no limit. Beyond it the run is ended.
+    max_run_cpu: Time,
+    /// How long one run may run, from its first output; default 0s = no limit. A run's own `timeout` may be shorter.
+    max_run_time: Time,
 
     /// The ledger was restored from a backup: what waits in it is not started by itself.
     restored: bool,

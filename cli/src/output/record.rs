@@ -72,6 +72,7 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
     );
     line("ended by", run.ended_by.clone());
     line("process", run.process.and_then(|of| process(of, run.duration)));
+    line("limits", run.process.and_then(|of| of.limits).map(|limits| limits.words()));
     line("hint", run.process.zip(run.duration).and_then(|(of, took)| of.hint(took)));
     let whole = if run.state.is_end() && !run.output_complete { ", not whole" } else { "" };
     line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));

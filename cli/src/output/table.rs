@@ -187,6 +187,9 @@ fn remarks(host: &HostView, pools: &[PoolView], when: &When, out: &mut String) {
         (None, Some(names)) => out.push_str(&format!("{}: takes the runs of {}\n", host.name, names.join(", "))),
         (None, None) => {}
     }
+    if let Some(limits) = &host.limits {
+        out.push_str(&format!("{}: a run may use {}\n", host.name, limits.words()));
+    }
     if let Some(licence) = &host.licence_terms {
         out.push_str(&format!("{}: licence: {}\n", host.name, licence.words));
     }

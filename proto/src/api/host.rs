@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::LimitsView;
 use crate::ids::RunId;
 
 /// Agents, pools and the queue.
@@ -79,6 +80,9 @@ pub struct HostView {
     /// Processes of Stata there that no Longhaul started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<ForeignView>,
+    /// What each run may use there; absent = its agent is of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsView>,
 }
 
 /// What Stata's banner says of its licence. Reported, and applied to nothing.

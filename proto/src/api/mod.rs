@@ -10,6 +10,7 @@ mod files;
 mod help;
 mod history;
 mod host;
+mod limits;
 mod process;
 mod provenance;
 mod results;
@@ -29,6 +30,7 @@ pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
     LicenceView, PoolView, QueueView,
 };
+pub use limits::LimitsView;
 pub use process::ProcessView;
 pub use provenance::{DataFileView, MadeWith, PackageFileView, PackageView, Packages, RunRecord, StataFacts};
 pub use results::{Coefficient, LeftOut, Matrix, Results, RunResults, Statistic, StoredResults};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::LimitsView;
 use crate::{wire, words};
 
 /// A run that had this share of its host's memory came close to its end.
@@ -40,6 +41,9 @@ pub struct ProcessView {
     /// Memory of its host, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// What it was allowed to use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsView>,
 }
 
 impl ProcessView {
@@ -55,10 +59,12 @@ impl ProcessView {
             written_bytes: outcome.written_bytes,
             cores: None,
             memory_bytes: None,
+            limits: None,
         };
         let host = Self {
             cores: Some(outcome.cores).filter(|cores| *cores > 0),
             memory_bytes: Some(outcome.memory_bytes).filter(|bytes| *bytes > 0),
+            limits: outcome.limits.as_ref().map(LimitsView::of),
             ..process
         };
         (process != Self::default()).then_some(host)

@@ -1,6 +1,7 @@
 //! What to do next, in a sentence.
 
 use super::{ErrorKind, Facts, codes, official};
+use crate::state::{Cause, RunState};
 
 /// What to do about an end of this kind; empty where only its message tells.
 pub fn advice(kind: ErrorKind, end: &Facts<'_>) -> String {
@@ -29,6 +30,9 @@ pub fn advice(kind: ErrorKind, end: &Facts<'_>) -> String {
         ),
         ErrorKind::OutOfMemory => {
             format!("load fewer variables or observations, `compress`, or use a host with more memory free than {on}")
+        }
+        ErrorKind::PolicyBlocked if (end.state, end.cause) == (RunState::Errored, Cause::OverLimit) => {
+            format!("make it use less, or ask the owner of the agent on {on}, who sets the limit")
         }
         ErrorKind::DiskFull => format!("make room on {on}, then run it again"),
         ErrorKind::Licence => format!("`longhaul doctor` on {on} says what was found of Stata and its licence"),

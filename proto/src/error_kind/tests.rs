@@ -149,5 +149,7 @@ fn kinds_advise() {
     let odd = Facts { message: "command a`b is unrecognized", ..end };
     assert!(!advice(ErrorKind::CommandNotFound, &odd).contains("a`b"));
     let left = Facts { rc: Some(3), command: "exit 3", ..end };
+    let over = facts(Errored, Cause::OverLimit, None, "", "");
+    assert!(advice(ErrorKind::PolicyBlocked, &over).contains("the owner of the agent on stata1"));
     assert!(advice(ErrorKind::Unknown, &left).contains("`exit`") && advice(ErrorKind::Unknown, &end).is_empty());
 }

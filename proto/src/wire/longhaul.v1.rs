@@ -274,6 +274,43 @@ pub struct Outcome {
     /// of its host; 0 = not known
     #[prost(uint64, tag = "24")]
     pub memory_bytes: u64,
+    /// absent = an earlier version, or nothing was started
+    #[prost(message, optional, tag = "40")]
+    pub limits: ::core::option::Option<RunLimits>,
+}
+/// What one run may use of its host, and what keeps it to that. 0 = no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunLimits {
+    /// of all that the run starts together
+    #[prost(uint64, tag = "1")]
+    pub memory_bytes: u64,
+    /// each with its threads
+    #[prost(uint64, tag = "2")]
+    pub processes: u64,
+    /// their processor time
+    #[prost(uint64, tag = "3")]
+    pub cpu_ms: u64,
+    /// from the first log byte
+    #[prost(uint64, tag = "4")]
+    pub time_ms: u64,
+    /// of its folder
+    #[prost(uint64, tag = "5")]
+    pub spool_bytes: u64,
+    /// it has a control group of its own: nothing that it starts outlives it
+    #[prost(bool, tag = "6")]
+    pub group: bool,
+    /// the kernel keeps the limit on memory; else its supervisor looks several times a second
+    #[prost(bool, tag = "7")]
+    pub memory_by_kernel: bool,
+    /// likewise on processes
+    #[prost(bool, tag = "8")]
+    pub processes_by_kernel: bool,
+    /// it is ended before agent and supervisor where the host's memory runs out
+    #[prost(bool, tag = "9")]
+    pub first_for_memory: bool,
+    /// no other process of its user may read the memory of agent and supervisor
+    #[prost(bool, tag = "10")]
+    pub not_dumpable: bool,
 }
 /// The user's part of the log: without Stata's banner and the wrapper's own echo; the whole message is absent until that
 /// part has started. Offsets of the raw log; they never decrease.
@@ -708,6 +745,9 @@ pub struct AgentInfo {
     /// it answers Draw
     #[prost(bool, tag = "31")]
     pub draws_pdf: bool,
+    /// of each run; absent = an earlier version
+    #[prost(message, optional, tag = "40")]
+    pub limits: ::core::option::Option<RunLimits>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}

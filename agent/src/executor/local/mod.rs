@@ -29,7 +29,7 @@ use longhaul_proto::{
 
 use super::{Accepted, Executor, HandleLoss, Hint, Job, JobHandle, Probe, Usage};
 use crate::{
-    os,
+    os::{self, Groups, Means},
     spool::{CancelMode, Spool},
 };
 
@@ -45,12 +45,22 @@ pub const NAME: &str = "local";
 pub struct Local {
     program: PathBuf,
     ready: Arc<Ready>,
+    means: Means,
 }
 
 impl Local {
     /// An executor; `program` understands `supervise SPOOL`; see [`own_program`].
     pub fn new(program: PathBuf) -> Self {
-        Self { program, ready: Arc::default() }
+        Self { program, ready: Arc::default(), means: Means::default() }
+    }
+
+    /// Makes ready for limits on what runs use. Blocks for as long as a few small files take.
+    pub fn with_limits(mut self) -> Self {
+        let groups = Groups::find();
+        groups.iter().for_each(Groups::prepare);
+        let means = groups.map(|groups| groups.means()).unwrap_or_default();
+        self.means = Means { first_for_memory: os::can_be_first_for_memory(), ..means };
+        self
     }
 
     /// Keeps a supervisor ready for the next run, until the tasks are stopped.
@@ -141,6 +151,10 @@ impl Executor for Local {
     fn end<'a>(&'a self, job: &'a Job, _: Option<&'a JobHandle>, _: CancelMode) -> BoxFuture<'a, io::Result<()>> {
         let spool = job.spool.clone();
         Box::pin(async move { blocking(move || nudge(&spool)).await })
+    }
+
+    fn means(&self) -> Means {
+        self.means
     }
 
     fn activity<'a>(&'a self, job: &'a Job, _: Option<&'a JobHandle>) -> BoxFuture<'a, Option<Usage>> {

@@ -6,7 +6,7 @@ use longhaul_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Diagnosis, FileFacts};
+use super::{Diagnosis, FileFacts, LimitsRecord};
 
 /// Where in the code the error happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ pub struct OutcomeRecord {
     /// Memory of the host, bytes; 0 = not known.
     #[serde(default)]
     pub memory_bytes: u64,
+    /// The limits that it had; absent in records of earlier versions.
+    #[serde(default)]
+    pub limits: Option<LimitsRecord>,
     /// What else a person should know.
     pub note: String,
     /// The principal who requested the end.
@@ -124,6 +127,7 @@ impl OutcomeRecord {
             written_bytes: self.written_bytes,
             cores: self.cores,
             memory_bytes: self.memory_bytes,
+            limits: self.limits.map(LimitsRecord::to_wire),
             note: self.note.clone(),
             ended_by: self.ended_by.clone(),
         }

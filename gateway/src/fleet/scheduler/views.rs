@@ -6,7 +6,7 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{ForeignView, HostView, LicenceView, PoolView},
+    api::{ForeignView, HostView, LicenceView, LimitsView, PoolView},
     clock::rfc3339,
     faults,
     licence::{self, Licence},
@@ -135,6 +135,7 @@ impl Scheduler {
             licence_terms: licence.map(|licence| terms(&licence, now_ms)),
             draining: self.table.drains.get(&info.name).map(drain::view),
             since: (agent.here && agent.since_ms > 0).then(|| rfc3339(agent.since_ms)).flatten(),
+            limits: info.limits.as_ref().map(LimitsView::of),
             foreign: if is_heard { self.foreign(agent) } else { Vec::new() },
             ..HostView::default()
         }

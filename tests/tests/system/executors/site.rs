@@ -141,6 +141,7 @@ impl Site {
             gathers: None,
             installs: None,
             cores: None,
+            limits: Default::default(),
         };
         spool.write(&spool.plan(), &plan).unwrap();
         Job { spool, attempt: 1 }

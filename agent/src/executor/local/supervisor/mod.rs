@@ -8,7 +8,8 @@
 //!    writes `spawning`, then spawns Stata in a process group of its own, then writes `started.json`;
 //! 3. waits for Stata's end, a cancel request, or a limit, and writes `ending.json` before the first signal it sends;
 //!    what gathers results after the user's code has a limit of its own;
-//! 4. ends all processes that Stata left behind, and names them;
+//!    what a run may use of its host (`limits`) is kept meanwhile, by the kernel where it can;
+//! 4. ends all processes that Stata left behind, and names them; all that is in the run's control group, where it has one;
 //! 5. writes the exit record with length and digest of the output.
 //!
 //! When it finds `spawning` already there, its predecessor died: Stata is never started twice, so it goes on with the process
@@ -21,6 +22,7 @@ mod gathering;
 mod grace;
 mod installs;
 mod kept_log;
+mod limits;
 mod spool_limit;
 mod sweep;
 mod target;
@@ -36,14 +38,15 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use longhaul_proto::{clock::Clock, descriptors, durable::FILE_MODE, faults, state::Cause};
+use longhaul_proto::{clock::Clock, descriptors, durable::FILE_MODE, faults, not_dumpable, state::Cause};
 
 use super::mark_spawning;
 use crate::{
-    os::FileLock,
+    os::{FileLock, Group},
     spool::{Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Prefix, Spool},
 };
 use installs::Turn;
+use limits::Limits;
 
 /// Exit status of a supervisor that found another one at work.
 pub const ALREADY_SUPERVISED: u8 = 3;
@@ -53,12 +56,19 @@ pub(super) const READY: &str = "--ready";
 
 /// `supervise SPOOL`, or `supervise --ready`: `args` are the arguments after `supervise`.
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
+    let mut group = None;
     if args == [READY] {
-        match await_run() {
+        match await_run(&mut group) {
             Ok(Some(folder)) => args = vec![folder],
             // The agent has no run for it any more.
-            Ok(None) => return ExitCode::SUCCESS,
-            Err(_) => return ExitCode::FAILURE,
+            Ok(None) => {
+                limits::abandon(group);
+                return ExitCode::SUCCESS;
+            }
+            Err(_) => {
+                limits::abandon(group);
+                return ExitCode::FAILURE;
+            }
         }
     }
     let [folder] = args.as_slice() else {
@@ -71,7 +81,7 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
     };
     // A run gets the limit that was there before its agent raised it.
     descriptors::lower(std::env::var(descriptors::VARIABLE).ok().as_deref());
-    match supervise(&spool) {
+    match supervise(&spool, group) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(ALREADY_SUPERVISED),
         Err(error) => {
@@ -83,8 +93,9 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
 
 /// Waits for the folder of a run, ready to begin at once; `None` = the input ended. From then on what it says goes to
 /// the run's own log of the supervisor.
-fn await_run() -> io::Result<Option<OsString>> {
+fn await_run(group: &mut Option<Group>) -> io::Result<Option<OsString>> {
     detach()?;
+    *group = limits::enter();
     let mut line = Vec::new();
     io::BufReader::with_capacity(LONGEST_PATH, io::stdin()).read_until(b'\n', &mut line)?;
     if line.pop() != Some(b'\n') {
@@ -104,12 +115,14 @@ fn await_run() -> io::Result<Option<OsString>> {
 /// Longest path that a system call takes, bytes (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
-/// Supervises the run in `spool` to its end. `Ok(false)`: another supervisor does.
-fn supervise(spool: &Spool) -> io::Result<bool> {
+/// Supervises the run in `spool` to its end. `group` = the one that this process is in for it. `Ok(false)`: another
+/// supervisor does.
+fn supervise(spool: &Spool, mut group: Option<Group>) -> io::Result<bool> {
     detach()?;
-    let Some(_lock) = FileLock::try_take(&spool.lock())? else { return Ok(false) };
-    if spool.exit().exists() {
-        return Ok(true);
+    let lock = FileLock::try_take(&spool.lock())?;
+    if lock.is_none() || spool.exit().exists() {
+        limits::abandon(group);
+        return Ok(lock.is_some());
     }
     let clock = Clock::system();
     let plan: Plan =
@@ -119,30 +132,37 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
     }
     let mut exit = Exit { attempt: plan.attempt, by: "supervisor".into(), ..Exit::default() };
 
-    let mut held = None;
+    let (mut held, mut limits) = (None, None);
     let target = if spool.spawning().exists() {
         exit.by = "second supervisor".into();
+        limits::abandon(group.take());
+        group = limits::noted(spool);
         target::find_started(spool, &plan)
     } else {
         match installs::turn(spool, &plan)? {
             Turn::Withdrawn(request) => {
                 // Nothing was started, and nothing will be.
+                limits::abandon(group.take());
                 let (cause, at_ms) = (Cause::CancelRequested, clock.unix_ms());
                 spool.write(&spool.ending(), &Ending { cause, by: request.by, at_ms, words: String::new() })?;
                 target::Target::Never { error: None }
             }
             Turn::Now { lock, unlocked } => {
                 (held, exit.unlocked) = (lock, unlocked);
+                group = group.or_else(limits::enter);
+                limits::note(spool, group.as_ref());
                 faults::point("supervisor.before_spawning");
                 mark_spawning(spool)?;
                 faults::point("supervisor.after_spawning");
+                limits = Some(Limits::new(&plan, group.take()));
                 target::spawn(spool, &plan, &clock)
             }
         }
     };
+    let limits = limits.unwrap_or_else(|| Limits::new(&plan, group));
     // Opened after the spawn, which need not wait for it: the first look after this reads a request that came earlier.
     let control = watch::Control::open(spool);
-    let log = watch::until_end(spool, &plan, &clock, control, target, &mut exit).unwrap_or_else(|error| {
+    let log = watch::until_end(spool, &plan, &clock, control, (target, limits), &mut exit).unwrap_or_else(|error| {
         // The end is recorded in any case; the error goes to the supervisor's own log.
         eprintln!("supervise: {error}");
         Prefix::default()
@@ -157,6 +177,7 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
 
 /// Leaves the agent's session, becomes the parent of orphans below, and survives signals meant for others.
 fn detach() -> io::Result<()> {
+    not_dumpable::set()?;
     // Fails only for the leader of a process group, which then has a group of its own already.
     let _ = rustix::process::setsid();
     #[cfg(target_os = "linux")]

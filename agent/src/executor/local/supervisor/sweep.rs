@@ -8,6 +8,7 @@ use rustix::{
     process::{Pid, Signal, WaitOptions},
 };
 
+use super::limits::Limits;
 use crate::{
     os::{self, Process},
     spool::Spool,
@@ -29,13 +30,18 @@ pub(super) enum Leftovers {
     Marked,
 }
 
-/// Ends all processes that Stata left.
-pub(super) fn sweep(spool: &Spool, leftovers: Leftovers) -> Vec<String> {
+/// Ends all processes that Stata left; those in its group too, which may be none of the others.
+pub(super) fn sweep(spool: &Spool, leftovers: Leftovers, limits: &Limits) -> Vec<String> {
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let mark = format!("{}={}", os::MARK, spool.run());
-    let find = || match leftovers {
-        Leftovers::Descendants => os::descendants(me),
-        Leftovers::Marked => os::marked(&mark, me),
+    let find = || {
+        let mut found = match leftovers {
+            Leftovers::Descendants => os::descendants(me),
+            Leftovers::Marked => os::marked(&mark, me),
+        };
+        let left = limits.left().into_iter().filter(|p| !found.iter().any(|known| known.pid == p.pid));
+        found.extend(left.collect::<Vec<_>>());
+        found
     };
     let start = os::monotonic();
     let mut known: Vec<Process> = vec![];

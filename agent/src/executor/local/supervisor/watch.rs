@@ -13,6 +13,7 @@ use super::{
     gathering::Gathering,
     grace::Grace,
     kept_log::LogKeeper,
+    limits::{self, Limits},
     spool_limit::SpoolLimit,
     sweep::{self, Leftovers},
     target::{Live, ProcessEnd, Target, reap_orphans},
@@ -91,22 +92,29 @@ pub(super) fn until_end(
     plan: &Plan,
     clock: &Clock,
     control: Control,
-    target: Target,
+    (target, mut limits): (Target, Limits),
     exit: &mut Exit,
 ) -> io::Result<Prefix> {
+    exit.limits = Some(limits.record());
     match target {
-        Target::Never { error } => exit.spawn_error = error,
+        Target::Never { error } => {
+            limits.close();
+            exit.spawn_error = error;
+        }
         Target::Gone { started } => {
             exit.spawned = true;
             exit.status_lost = true;
             exit.started_at_ms = started.map_or(0, |s| s.at_ms);
             exit.running_at_ms = spool.read::<Running>(&spool.running())?.map_or(0, |r| r.at_ms);
-            exit.leftovers = sweep::sweep(spool, Leftovers::Marked);
+            exit.leftovers = sweep::sweep(spool, Leftovers::Marked, &limits);
+            limits.close();
         }
         Target::Lives(live) => {
             exit.spawned = true;
             exit.started_at_ms = live.started.at_ms;
-            return Ok(Watch::new(spool, plan, clock, control, live).run(exit));
+            limits.started(&live);
+            exit.limits = Some(limits.record());
+            return Ok(Watch::new(spool, plan, clock, control, (live, limits)).run(exit));
         }
     }
     Ok(Prefix::default())
@@ -126,11 +134,18 @@ struct Watch<'a> {
     written: Option<u64>,
     log: LogKeeper,
     spool_limit: SpoolLimit,
+    limits: Limits,
     gathering: Gathering,
 }
 
 impl<'a> Watch<'a> {
-    fn new(spool: &'a Spool, plan: &'a Plan, clock: &'a Clock, control: Control, live: Live) -> Self {
+    fn new(
+        spool: &'a Spool,
+        plan: &'a Plan,
+        clock: &'a Clock,
+        control: Control,
+        (live, limits): (Live, Limits),
+    ) -> Self {
         let running: Option<Running> = spool.read(&spool.running()).ok().flatten();
         let folder = if running.is_none() { watch_folder(spool) } else { None };
         // A predecessor may have started to end it; continue from the same cause with the gentlest step again.
@@ -152,6 +167,7 @@ impl<'a> Watch<'a> {
             written,
             log,
             spool_limit,
+            limits,
             gathering,
         }
     }
@@ -162,6 +178,7 @@ impl<'a> Watch<'a> {
             // The log is opened before its existence is recorded.
             self.log.read_on(self.spool, self.plan.output_limit);
             self.note_first_output();
+            self.limits.leave(self.running.is_some(), os::monotonic());
             let ended = self.live.ended();
             if ended != ProcessEnd::No {
                 break ended;
@@ -189,8 +206,10 @@ impl<'a> Watch<'a> {
         // Ended and not waited for, it still tells its processor time.
         self.sample();
         (exit.max_rss_bytes, exit.cpu_ms, exit.written_bytes) = (self.max_rss, self.cpu_ms, self.written);
-        exit.out_of_memory = match (self.live.started.oom_kills, os::oom_kills()) {
-            (Some(before), Some(after)) => after > before,
+        exit.max_rss_bytes = exit.max_rss_bytes.max(self.limits.memory_peak().unwrap_or(0));
+        exit.out_of_memory = match (self.limits.oom_kills(), self.live.started.oom_kills, os::oom_kills()) {
+            (Some(own), ..) => own > 0,
+            (None, Some(before), Some(after)) => after > before,
             _ => false,
         };
         exit.ending = self.grace.map(|grace| grace.ending);
@@ -198,7 +217,8 @@ impl<'a> Watch<'a> {
         #[cfg(not(target_os = "linux"))]
         self.live.signal_group(rustix::process::Signal::KILL);
         let leftovers = if self.live.child { Leftovers::Descendants } else { Leftovers::Marked };
-        exit.leftovers = sweep::sweep(self.spool, leftovers);
+        exit.leftovers = sweep::sweep(self.spool, leftovers, &self.limits);
+        self.limits.close();
         self.live.reap();
         self.log.settle(self.spool, self.plan.output_limit).unwrap_or_else(|what| {
             exit.log.note = Some(what);
@@ -248,32 +268,43 @@ impl<'a> Watch<'a> {
         let none = String::new;
         let reason = if let Some(request) = request {
             Some((request.mode, Cause::CancelRequested, request.by, none()))
-        } else if let Some((mode, cause)) = self.overdue() {
-            Some((mode, cause, none(), none()))
         } else {
-            self.spool_limit
-                .over(self.spool, os::monotonic())
-                .map(|words| (CancelMode::Break, Cause::SpoolFull, none(), words))
+            let now = os::monotonic();
+            let spool =
+                |limit: &mut SpoolLimit| limit.over(self.spool, now).map(|w| (CancelMode::Break, Cause::SpoolFull, w));
+            let limit =
+                self.overdue().or_else(|| spool(&mut self.spool_limit)).or_else(|| self.limits.over(&self.live, now));
+            limit.map(|(mode, cause, words)| (mode, cause, none(), words))
         };
         if let Some((mode, cause, by, words)) = reason {
             let ending = Ending { cause, by, at_ms: self.clock.unix_ms(), words };
             self.write_record(&self.spool.ending(), &ending);
+            let limit = cause != Cause::CancelRequested;
             faults::point("supervisor.after_ending");
             self.grace = Some(Grace::new(mode, ending));
+            if mode == CancelMode::Kill && limit {
+                // What it started may grow as fast as itself.
+                self.limits.kill();
+            }
         }
     }
 
     /// A time limit that is reached.
-    fn overdue(&self) -> Option<(CancelMode, Cause)> {
+    fn overdue(&self) -> Option<(CancelMode, Cause, String)> {
         let since = |mono_ms: u64| os::monotonic_ms().saturating_sub(mono_ms);
         match self.running {
             Some(running) => {
                 let limit = self.plan.timing.timeout.filter(|limit| since(running.mono_ms) >= *limit);
-                limit.map(|_| (CancelMode::Break, Cause::RunTimeout))
+                let own = |limit: &u64| *limit == self.plan.limits.time_ms;
+                let words = limit.filter(own).map(limits::too_late).unwrap_or_default();
+                limit.map(|_| (CancelMode::Break, Cause::RunTimeout, words))
             }
             // No do-file runs yet, so there is nothing to break.
-            None => (since(self.live.started.mono_ms) >= self.plan.timing.start)
-                .then_some((CancelMode::Terminate, Cause::StartTimeout)),
+            None => (since(self.live.started.mono_ms) >= self.plan.timing.start).then_some((
+                CancelMode::Terminate,
+                Cause::StartTimeout,
+                String::new(),
+            )),
         }
     }
 
@@ -290,6 +321,7 @@ impl<'a> Watch<'a> {
 
     fn wait(&self, now: Duration, step: Option<Duration>) {
         let mut sleep = if self.running.is_none() || !self.wakes() { SHORT_TICK } else { TICK };
+        sleep = sleep.min(self.limits.look_again());
         let until = |limit: Duration| limit.saturating_sub(now).max(Duration::from_millis(1));
         if let Some(step) = step {
             sleep = sleep.min(until(step));
