@@ -280,7 +280,7 @@ impl Gateway {
     /// Comes back when the ledger and the scheduler have answered, whatever they say: where it does not, this process serves
     /// no client any more.
     pub async fn answers(&self) {
-        let everything = crate::model::Identity::local("service manager", crate::model::Scope::Operate);
+        let everything = crate::model::Identity::local("service manager", crate::model::Scopes::OPERATE);
         // A ledger that says no is a full disk, and no reason to start anew.
         let _ = tokio::join!(self.core.runs.ready(), self.core.runs.hosts(&everything));
     }
