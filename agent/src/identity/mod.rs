@@ -12,7 +12,9 @@ use std::{
 };
 
 use longhaul_proto::{
-    PROTOCOL, durable, faults,
+    PROTOCOL, durable,
+    egress::Egress,
+    faults,
     ids::Ids,
     principal::{Principal, Typed},
     wire,
@@ -61,6 +63,8 @@ pub struct Label {
     pub roots: Vec<PathBuf>,
     /// The principals whose runs it takes.
     pub serve: Serve,
+    /// What may leave to AI clients.
+    pub egress: Egress,
 }
 
 /// The principals whose runs an agent takes.
@@ -231,6 +235,7 @@ impl Identity {
                 Serve::Unset | Serve::All => Vec::new(),
             },
             serve_all: label.serve == Serve::All,
+            egress: label.egress.to_wire(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! it, straight from the mirror: a slow reader costs one chunk, whatever the run prints ([`output`], [`events`]).
 
 mod agents;
+mod audit;
 mod blobs;
 mod data;
 mod do_files;
@@ -67,6 +68,7 @@ pub fn router(frontend: Frontend) -> Router {
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))
         .route("/api/v1/hosts/forget", post(hosts::forget))
+        .route("/api/v1/audit", get(audit::get))
         .route("/api/v1/whoami", get(tokens::whoami))
         .route("/api/v1/agents", get(agents::list))
         .route("/api/v1/agents/{name}/approve", post(agents::approve))

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{operator::Operator, strict};
 use crate::{
+    audit::{Event, Kind},
     auth::token,
     frontend::Frontend,
     ledger::TokenRecord,
@@ -114,6 +115,9 @@ pub(super) async fn add(
     if !explicit && !faults::bug("principals_taken_over") {
         unknown(&frontend, &record).await?;
     }
+    let event = Event::of(Kind::TokenMade, &who).with("token", record.name.clone());
+    let event = event.with("principal", record.principal.to_string()).with("scope", record.scope.as_str());
+    frontend.core.audit.must(event.with("expires_at", record.expires_ms.and_then(rfc3339))).await?;
     if !frontend.core.ledger.token_add(record.clone()).await? {
         return Err(taken(&frontend, &record).await?);
     }
@@ -192,6 +196,7 @@ pub(super) async fn revoke(
     Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    frontend.core.audit.must(Event::of(Kind::TokenRevoked, &who).with("token", name.clone())).await?;
     if frontend.core.ledger.token_revoke(&name, frontend.core.deps.clock.unix_ms()).await? {
         frontend.known_tokens.forget();
         frontend.revocations.revoked(&name);

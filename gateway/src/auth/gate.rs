@@ -20,9 +20,10 @@ use super::{
     token,
 };
 use crate::{
+    audit::{Audit, Event, Kind},
     ledger::{LedgerError, TokenStore},
     limits::incoming,
-    model::Identity,
+    model::{Identity, RequestOrigin},
     problem::{Problem, problem},
 };
 
@@ -82,6 +83,8 @@ pub struct Gate {
     pub revocations: Revocations,
     /// Tokens that were looked up just now.
     pub known: KnownTokens,
+    /// Where refusals are written down.
+    pub audit: Audit,
 }
 
 /// The layer itself: `axum::middleware::from_fn_with_state(gate, auth::gate::check)`.
@@ -93,7 +96,9 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let probe = PROBES.contains(&path);
     if let Err(refused) = gate.check_place(&request, fleet || probe) {
         tracing::warn!(%refused, "request turned away");
-        return refused_response(&refused);
+        let response = refused_response(&refused);
+        gate.note_refusal(Event::from(Kind::Refused, gate.origin(&request, None)), &request_line(&request), &response);
+        return response;
     }
     if fleet {
         // An agent's calls are short; one whose message never ends is given up.
@@ -113,8 +118,11 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     if open {
         return next.run(request).await;
     }
+    let asked = request_line(&request);
     match gate.identify(request.headers()).await {
         Ok((identity, token)) => {
+            let origin = gate.origin(&request, token.as_ref().map(|(name, _)| name.clone()));
+            let identity = identity.from(origin);
             if let Some(connection) = request.extensions().get::<Connection>()
                 && let Err(TooMany { count }) = connection.belongs_to(&identity.principal.to_string())
             {
@@ -126,15 +134,36 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
                 Ok(held) => held,
                 Err(refused) => return *refused,
             };
+            let refused = Event::of(Kind::Refused, &identity);
             request.extensions_mut().insert(identity);
             let revoked = token.map(|(name, expires_ms)| gate.revocations.of(&name, expires_ms));
-            lasting::watched(next.run(request).await, held, revoked)
+            let response = next.run(request).await;
+            gate.note_refusal(refused, &asked, &response);
+            lasting::watched(response, held, revoked)
         }
-        Err(response) => *response,
+        Err(response) => {
+            gate.note_refusal(Event::from(Kind::Refused, gate.origin(&request, None)), &asked, &response);
+            *response
+        }
     }
 }
 
 impl Gate {
+    /// Where a request comes from; once for each.
+    fn origin(&self, request: &Request, token: Option<String>) -> RequestOrigin {
+        let asking = request.extensions().get::<Option<Arc<incoming::Asking>>>().and_then(Option::as_ref);
+        let direct = request.extensions().get::<Connection>().and_then(Connection::address);
+        RequestOrigin::new(asking.map(|asking| asking.address()).or(direct), self.audit.request_id(), token)
+    }
+
+    /// Writes down that a request was refused: for its token, its rights, or its host.
+    fn note_refusal(&self, event: Event, asked: &str, response: &Response) {
+        let refusals = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::MISDIRECTED_REQUEST];
+        if refusals.contains(&response.status()) {
+            self.audit.refused(event.with("asked", asked), response.status().as_u16());
+        }
+    }
+
     /// Agents and probes dial any name that their host has for us, so `Host` says nothing about them; a page is still
     /// refused.
     fn check_place(&self, request: &Request, any_host: bool) -> Result<(), Refused> {
@@ -168,6 +197,11 @@ impl Gate {
         }
         Ok((Identity::new(record.principal, record.scope), Some((record.name, record.expires_ms))))
     }
+}
+
+/// `GET /api/v1/runs`: without what follows a question mark.
+fn request_line(request: &Request) -> String {
+    format!("{} {}", request.method(), request.uri().path())
 }
 
 fn refused_response(refused: &Refused) -> Response {

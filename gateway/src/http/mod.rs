@@ -74,6 +74,7 @@ pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router)
         lasting,
         revocations: frontend.revocations.clone(),
         known: frontend.known_tokens.clone(),
+        audit: frontend.core.audit.clone(),
     });
     Router::new()
         .merge(api::router(frontend.clone()))

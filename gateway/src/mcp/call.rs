@@ -22,11 +22,13 @@ use tracing::Instrument;
 use super::{
     args::Args,
     client,
+    egress::Gives,
     output::ToolOutput,
     own_answer::OwnAnswer,
     progress::{Reporter, Sink},
     resumable::{CallTarget, Resumable, Resumed},
     resume::Line,
+    told::Told,
     tools, words,
 };
 use crate::{
@@ -57,6 +59,7 @@ pub(super) struct Caller {
     pub(super) frontend: Frontend,
     pub(super) who: Identity,
     pub(super) caller: ClientPresence,
+    pub(super) told: Told,
 }
 
 impl Caller {
@@ -66,12 +69,18 @@ impl Caller {
         let who = parts.and_then(|p| p.extensions.get::<Identity>()).cloned();
         let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
         let caller = parts.and_then(|p| p.extensions.get::<ClientPresence>()).cloned().unwrap_or_default();
-        Ok(Self { frontend: frontend.clone(), who, caller })
+        Ok(Self::new(frontend, who, caller))
+    }
+
+    fn new(frontend: &Frontend, who: Identity, caller: ClientPresence) -> Self {
+        let told = Told::new(&frontend.core.audit, &who);
+        Self { frontend: frontend.clone(), who, caller, told }
     }
 
     /// The answer under way reports this run: its end counts as seen once the caller has read the answer.
     pub(super) fn shows(&self, run: &RunSnapshot) {
         self.caller.shows(&self.who, run);
+        self.told.of(run);
     }
 
     /// Now, for people.
@@ -84,6 +93,8 @@ impl Caller {
 pub(super) struct Call {
     caller: Caller,
     pub(super) args: Args,
+    /// What the tool's answers give.
+    pub(super) gives: Gives,
     pub(super) trace: wire::TraceContext,
     client: Option<Implementation>,
     tasks: bool,
@@ -126,7 +137,8 @@ impl Call {
         let runs = &self.frontend.core.runs;
         let name = self.args.text("run").unwrap_or_default();
         let run = runs.find(&self.who, &name).await.map_err(|e| e.to_string())?;
-        let view = runs.get(&self.who, run).await.map_err(|e| e.to_string())?;
+        let view = self.run(run).await.map_err(|e| e.to_string())?;
+        self.may_tell(&view)?;
         self.shows(&view);
         Ok(view)
     }
@@ -192,8 +204,9 @@ impl Call {
             CallTarget::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
         };
         Ok(Self {
-            caller: Caller { frontend: frontend.clone(), who, caller: resumed.caller.clone() },
+            caller: Caller::new(frontend, who, resumed.caller.clone()),
             args,
+            gives: spec.gives,
             trace: wire::TraceContext::default(),
             client: None,
             tasks: false,
@@ -297,11 +310,17 @@ pub(super) async fn answer(
 
 /// The answer of a tool to a call, or to one that could not be opened.
 async fn answered(frontend: &Frontend, spec: &tools::Spec, call: Result<Call, String>) -> CallToolResponse {
+    let told = call.as_ref().ok().map(|call| call.told.clone());
+    let path = call.as_ref().ok().and_then(|call| call.args.text("path"));
     let reply = async {
         let call = call?;
         (spec.run)(&call).await
     };
-    guarded(frontend, spec.name, reply).await
+    let answer = guarded(frontend, spec.name, reply).await;
+    if let Some(told) = told {
+        told.answer(spec.name, path, &answer);
+    }
+    answer
 }
 
 fn open(
@@ -327,6 +346,7 @@ fn open(
     Ok(Call {
         caller: Caller::of(frontend, &context)?,
         args: Args::read(spec, request.arguments)?,
+        gives: spec.gives,
         trace,
         client: context.client_info(),
         tasks: context.client_capabilities().is_some_and(|has| has.supports_tasks()),

@@ -3,6 +3,8 @@
 use longhaul_proto::principal::Principal;
 use serde::{Deserialize, Serialize};
 
+use super::RequestOrigin;
+
 /// The authenticated identity behind a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -10,6 +12,8 @@ pub struct Identity {
     pub principal: Principal,
     /// What it may do.
     pub scope: Scope,
+    /// Where the request came from.
+    pub origin: RequestOrigin,
 }
 
 /// What an identity may do.
@@ -52,12 +56,18 @@ pub struct UnknownScope(String);
 impl Identity {
     /// An identity with this scope.
     pub fn new(principal: Principal, scope: Scope) -> Self {
-        Self { principal, scope }
+        Self { principal, scope, origin: RequestOrigin::default() }
     }
 
     /// The identity of one of the gateway's own tokens.
     pub fn local(subject: impl Into<String>, scope: Scope) -> Self {
         Self::new(Principal::local(subject), scope)
+    }
+
+    /// The same, of a request that came from there.
+    #[must_use]
+    pub fn from(self, origin: RequestOrigin) -> Self {
+        Self { origin, ..self }
     }
 
     /// Whether it may act for other principals.

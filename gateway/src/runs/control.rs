@@ -10,7 +10,10 @@ use super::{
     reads::Look,
     registry::{Command, Reply},
 };
-use crate::model::{CancelIntent, Identity, RunSnapshot, Scope};
+use crate::{
+    audit::{Event, Kind},
+    model::{CancelIntent, Identity, RunSnapshot, Scope},
+};
 
 /// How much longer than the limit of one ledger write a caller waits.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +26,12 @@ impl Runs {
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
     pub async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> Result<Arc<RunSnapshot>, ControlError> {
         let by = who.principal.to_string();
-        if let Look::Ended(record) = self.look(who, run).await?
+        let look = self.look(who, run).await?;
+        self.0
+            .audit
+            .must(Event::of(Kind::Cancel, who).run(run).with("mode", serde_json::to_value(mode).unwrap_or_default()))
+            .await?;
+        if let Look::Ended(record) = look
             && record.state == RunState::Lost
         {
             let intent = CancelIntent { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
@@ -50,6 +58,7 @@ impl Runs {
         if before.state.is_end() && !returned {
             return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
         }
+        self.0.audit.must(Event::of(Kind::DeclareDead, who).run(run).trace(before.trace_id.as_deref())).await?;
         self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await
     }
 
