@@ -14,12 +14,13 @@ const TOGETHER_MS: i64 = 60_000;
 /// Callers told apart within that time; those beyond are counted as one.
 const CALLERS: usize = 512;
 
-/// Whose refusals are counted together: the same status of one address and principal.
+/// Whose refusals are counted together: the same status of one address and principal, agents apart from clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Caller {
     status: Option<u64>,
     address: Option<IpAddr>,
     principal: Option<String>,
+    agent: bool,
 }
 
 struct Counted {
@@ -37,10 +38,11 @@ impl Refusals {
     /// The event, if it is the first of its caller; others are counted.
     pub(super) fn first(&self, event: Event, now_ms: i64) -> Option<Event> {
         let status = event.detail.get("status").and_then(serde_json::Value::as_u64);
-        let mut caller = Caller { status, address: event.origin.address(), principal: event.principal.clone() };
+        let agent = event.detail.contains_key("agent");
+        let mut caller = Caller { status, address: event.origin.address(), principal: event.principal.clone(), agent };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !all.contains_key(&caller) && all.len() >= CALLERS {
-            caller = Caller { status, address: None, principal: None };
+            caller = Caller { status, address: None, principal: None, agent };
         }
         if let Some(counted) = all.get_mut(&caller) {
             counted.more += 1;

@@ -1,6 +1,10 @@
 //! The authentication layer: it finds the [`Identity`] of each request, or refuses the request.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
@@ -102,8 +106,12 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     }
     if fleet {
         // An agent's calls are short; one whose message never ends is given up.
+        let (address, asked) = (address(&request), request_line(&request));
         return match tokio::time::timeout(FLEET_CALL, next.run(request)).await {
-            Ok(response) => response,
+            Ok(response) => {
+                gate.note_agent(address, &asked, &response);
+                response
+            }
             Err(_) => Problem::unavailable("the call took too long").into_response(),
         };
     }
@@ -151,9 +159,22 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
 impl Gate {
     /// Where a request comes from; once for each.
     fn origin(&self, request: &Request, token: Option<String>) -> RequestOrigin {
-        let asking = request.extensions().get::<Option<Arc<incoming::Asking>>>().and_then(Option::as_ref);
-        let direct = request.extensions().get::<Connection>().and_then(Connection::address);
-        RequestOrigin::new(asking.map(|asking| asking.address()).or(direct), self.audit.request_id(), token)
+        RequestOrigin::new(address(request), self.audit.request_id(), token)
+    }
+
+    /// Writes down that an agent was refused: for its secret, or for its key.
+    fn note_agent(&self, address: Option<IpAddr>, asked: &str, response: &Response) {
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        // The statuses of gRPC for these two.
+        let status = match text("grpc-status") {
+            Some("16") => StatusCode::UNAUTHORIZED,
+            Some("7") => StatusCode::FORBIDDEN,
+            _ => return,
+        };
+        let event = Event::from(Kind::Refused, RequestOrigin::new(address, self.audit.request_id(), None));
+        let event =
+            event.with("asked", asked).with("agent", true).with("why", text("grpc-message").unwrap_or_default());
+        self.audit.refused(event, status.as_u16());
     }
 
     /// Writes down that a request was refused: for its token, its rights, or its host.
@@ -197,6 +218,13 @@ impl Gate {
         }
         Ok((Identity::new(record.principal, record.scope), Some((record.name, record.expires_ms))))
     }
+}
+
+/// The client's address: the connection's, or behind a trusted proxy the one that it names.
+fn address(request: &Request) -> Option<IpAddr> {
+    let asking = request.extensions().get::<Option<Arc<incoming::Asking>>>().and_then(Option::as_ref);
+    let direct = request.extensions().get::<Connection>().and_then(Connection::address);
+    asking.map(|asking| asking.address()).or(direct)
 }
 
 /// `GET /api/v1/runs`: without what follows a question mark.

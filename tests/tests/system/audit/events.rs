@@ -151,9 +151,20 @@ async fn only_operators_read_it_and_a_flood_of_refusals_is_counted() {
     }
     let refused = ana.request(Method::GET, "/api/v1/audit").send().await.unwrap();
     assert_eq!(refused.status(), 403);
+    // An agent without the secret.
+    let secret = lab.file("other-secret", "another secret than the gateway's");
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let _agent = lab.agent("stranger", &gateway, &["--join-secret-file", secret.to_str().unwrap()]);
+    wait::until(wait::SOON, "an agent is refused", async || {
+        let asked = gateway.api.request(Method::GET, "/api/v1/audit?event=refused").send().await.unwrap();
+        let lines: Vec<Value> = read(asked).await.unwrap();
+        lines.iter().any(|line| line["detail"]["asked"].as_str().unwrap().contains("longhaul.v1.Fleet")).then_some(())
+    })
+    .await;
     gateway.daemon.terminate().await;
     let all = lines(&lab, &gateway.daemon.data, &["--event", "refused"]).await;
-    let strangers: Vec<&Value> = all.iter().filter(|line| line["detail"]["status"] == 401).collect();
+    let by_http = |line: &&Value| line["detail"]["asked"].as_str().unwrap().contains("/api/v1");
+    let strangers: Vec<&Value> = all.iter().filter(|line| line["detail"]["status"] == 401).filter(by_http).collect();
     let counted: u64 = strangers.iter().map(|line| line["detail"]["times"].as_u64().unwrap_or(1)).sum();
     // The minute may have changed meanwhile.
     assert!((2..=4).contains(&strangers.len()) && counted == 300, "{strangers:#?}");
