@@ -40,7 +40,7 @@ use longhaul_proto::{clock::Clock, telemetry};
 use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
-        agents, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, own, packages,
+        agents, audit, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, own, packages,
         results, run, runs, simple, stata, stata_help, tokens,
     },
     config::{Config, Env},
@@ -166,6 +166,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Runs(args) => Box::pin(runs::runs(context, args)).await,
         Command::StataHelp(args) => Box::pin(stata_help::stata_help(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
+        Command::Audit(args) => Box::pin(audit::audit(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
         Command::Agents(args) => Box::pin(agents::agents(context, args)).await,

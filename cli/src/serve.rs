@@ -1,14 +1,14 @@
 //! Turns settings into the parts that serve: a gateway, an agent, their listeners.
 
-use std::{io, path::Path, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use longhaul_agent::{Choice, MinFree, Serve};
 use longhaul_gateway::options::proxies::Network;
-use longhaul_proto::{join::JoinSecret, private};
+use longhaul_proto::{egress::Egress, join::JoinSecret, private};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{Engine, Settings},
+    config::{AuditMode, Engine, Settings},
     context::{Context, Failure},
     run_limits,
 };
@@ -19,6 +19,9 @@ pub(crate) const GATEWAY: &str = "127.0.0.1:7447";
 pub(crate) const AGENT: &str = "127.0.0.1:7448";
 /// A port of the system's choice, for servers that only this process uses.
 pub(crate) const ANY: &str = "127.0.0.1:0";
+
+/// Smallest file of the audit log, bytes: its first line and one with the settings.
+const MIN_AUDIT_FILE: u64 = 1 << 10;
 
 /// Opens a listener.
 ///
@@ -65,6 +68,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.approve_agents = s.approve_agents.unwrap_or(false);
     o.restored = s.restored.unwrap_or(false);
     o.pools = s.pools.clone().unwrap_or_default();
+    o.egress_pools = egress_pools(context)?;
     put(&mut o.heartbeat, s.heartbeat.map(|t| t.0));
     put(&mut o.silent_after, s.silent_after.map(|t| t.0));
     put(&mut o.lost_after, s.lost_after.map(|t| t.0));
@@ -83,6 +87,9 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.min_free = min_free(s);
     put(&mut o.keep_uploads, s.keep_uploads.map(|t| t.0));
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
+    o.audit.required = s.audit == Some(AuditMode::Required);
+    put(&mut o.audit.max_file, s.audit_file.map(|b| b.0.max(MIN_AUDIT_FILE)));
+    put(&mut o.audit.max_kept, s.audit_keep.map(|b| b.0));
     put(&mut o.frontend.heartbeat, s.progress_every.map(|t| t.0));
     put(&mut o.frontend.handle_after, s.handle_after.map(|t| t.0));
     put(&mut o.frontend.no_end_after, s.no_end_after.map(|t| t.0));
@@ -102,6 +109,23 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     // Short enough for the shortest of the limits and silences that are checked at each tick.
     o.tick = o.tick.min(o.silent_after / 4).max(Duration::from_millis(20));
     Ok(o)
+}
+
+/// The rules of pools, each with the place where it was set.
+fn egress_pools(context: &Context) -> Result<BTreeMap<String, Egress>, Failure> {
+    let set_in = set_in(context, "egress_pools");
+    let rules = context.config.settings.egress_pools.iter().flatten();
+    let read = |(pool, text): (&String, &String)| {
+        let rule: Egress = text.parse().map_err(|e| Failure::usage(format!("`egress_pools`, pool {pool}: {e}")))?;
+        Ok((pool.clone(), Egress { set_in: set_in.clone(), ..rule }))
+    };
+    rules.map(read).collect()
+}
+
+/// Where a setting was made, for those whom it refuses something.
+fn set_in(context: &Context, key: &str) -> String {
+    let origin = context.config.origin(key).map(ToString::to_string).unwrap_or_default();
+    format!("`{key}` ({origin})")
 }
 
 fn proxies(texts: &[String]) -> Result<Vec<Network>, Failure> {
@@ -178,6 +202,9 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
         (Some(names), _) if !names.is_empty() => Serve::Only(names.clone()),
         _ => Serve::Unset,
     };
+    if let Some(rule) = &s.egress {
+        o.label.egress = Egress { set_in: set_in(context, "egress"), ..rule.clone() };
+    }
     o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
     put(&mut o.results, s.results);

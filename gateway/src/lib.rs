@@ -20,6 +20,7 @@
 //! nothing before it is on disk.
 
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod blobs;
 mod draw;

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use longhaul_proto::api;
 
 use crate::{
+    audit::NotAudited,
     blobs::BlobError,
     ledger::LedgerError,
     runs::{
@@ -146,7 +147,7 @@ impl From<SubmitError> for Problem {
             SubmitError::Panicked => {
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed", detail)
             }
-            SubmitError::Stopping => Self::unavailable(detail),
+            SubmitError::Stopping | SubmitError::Unaudited(_) => Self::unavailable(detail),
         }
     }
 }
@@ -203,8 +204,14 @@ impl From<ControlError> for Problem {
                 logged(&error);
                 Self::unavailable(detail)
             }
-            ControlError::Slow(_) | ControlError::Stopping => Self::unavailable(detail),
+            ControlError::Slow(_) | ControlError::Stopping | ControlError::Unaudited(_) => Self::unavailable(detail),
         }
+    }
+}
+
+impl From<NotAudited> for Problem {
+    fn from(error: NotAudited) -> Self {
+        Self::unavailable(error.to_string())
     }
 }
 
@@ -215,6 +222,7 @@ impl From<DrainError> for Problem {
             DrainError::Forbidden => Self::operators_only(),
             DrainError::Malformed(_) => Self::bad_request(detail),
             DrainError::Unknown { .. } => problem(StatusCode::NOT_FOUND, "unknown-host", "No such host", detail),
+            DrainError::Unaudited(_) => Self::unavailable(detail),
             DrainError::InUse(_) => problem(StatusCode::CONFLICT, "host-in-use", "The host is in use", detail),
             DrainError::Ledger(_) => {
                 logged(&error);
@@ -230,6 +238,7 @@ impl From<AgentsError> for Problem {
         match &error {
             AgentsError::Forbidden => Self::operators_only(),
             AgentsError::Unknown(_) => problem(StatusCode::NOT_FOUND, "unknown-agent", "No such agent", detail),
+            AgentsError::Unaudited(_) => Self::unavailable(detail),
             AgentsError::Taken(_) => problem(StatusCode::CONFLICT, "agent-taken", "Another key is in the way", detail),
             AgentsError::Ledger(_) => {
                 logged(&error);

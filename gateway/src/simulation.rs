@@ -14,6 +14,7 @@ use longhaul_proto::{
 pub use crate::fleet::connection::{ConnectError, Dialer, Spent};
 use crate::{
     Deps, Options,
+    audit::Audit,
     blobs::{BlobLimits, Blobs},
     fleet::{Dialing, Fleet, Remembered},
     http::{self, FleetService},
@@ -61,7 +62,7 @@ pub async fn start(
     let dialing = Dialing { greeter, dialer };
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url, remembered);
     let blobs = Blobs::new(&mirrors.with_extension("blobs"), ledger.clone(), BlobLimits::of(&options), &deps);
-    let kept = Kept { mirrors: Mirrors::new(mirrors, options.max_output), blobs };
+    let kept = Kept { mirrors: Mirrors::new(mirrors, options.max_output), blobs, audit: Audit::off() };
     let wall_clock = WallClock::new(deps.clock.clone(), ledger.newest_ms().await?);
     let incarnation = deps.ids.name();
     let owner = ledger.take_over(incarnation.clone()).await?;

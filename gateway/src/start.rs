@@ -24,7 +24,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Deps, Options, auth,
+    Deps, Options,
+    audit::{self, Audit},
+    auth,
     blobs::{BlobLimits, Blobs},
     fleet::{Dialing, Fleet, Remembered, connection},
     frontend::{Core, Frontend},
@@ -72,6 +74,15 @@ pub enum StartError {
     /// The ledger cannot be used.
     #[error("cannot open the ledger")]
     Ledger(#[source] LedgerError),
+    /// The audit log cannot be used.
+    #[error("cannot open the audit log in {folder}: make it writable for this user")]
+    Audit {
+        /// Its folder.
+        folder: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
     /// The credentials cannot be used.
     #[error("cannot prepare the credentials")]
     Credentials(#[source] auth::credentials::CredentialsError),
@@ -204,6 +215,8 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let ledger_tasks = Tasks::new();
     let ledger = SqliteLedger::open(&home, &deps.ids.name(), &ledger_tasks).await.map_err(StartError::Ledger)?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let incarnation = deps.ids.name();
+    let audit = open_audit(&options, &deps, &incarnation, &ledger_tasks).await?;
     let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
     let (_, first_token) = credentials.map_err(StartError::Credentials)?;
     let Secrets { join, task_key, seal, key } = Secrets::ensure(&key_store::Folder::new(&options.data), &options)?;
@@ -216,12 +229,13 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     let fleet =
         Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url.clone(), remembered);
-    let incarnation = deps.ids.name();
     let guards = guards(&*ledger, &options, &deps, seal, &incarnation).await?;
-    let kept = kept(&home, &options, ledger.clone(), &deps);
+    let kept = kept(&home, &options, ledger.clone(), audit.clone(), &deps);
     let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), kept, guards, metrics.clone(), deps.clone());
     fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?).await;
+    audit.note(audit::started(&options, addr, &url, ledger.cluster_id()));
     let core = Core {
+        audit,
         options,
         runs: runs.clone(),
         blobs: runs.0.blobs.clone(),
@@ -252,11 +266,17 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
 }
 
 /// What the gateway's folder keeps in files.
-fn kept(home: &Path, options: &Options, ledger: Arc<dyn Ledger>, deps: &Deps) -> Kept {
+fn kept(home: &Path, options: &Options, ledger: Arc<dyn Ledger>, audit: Audit, deps: &Deps) -> Kept {
     Kept {
         mirrors: Mirrors::new(&home.join("mirror"), options.max_output),
         blobs: Blobs::new(&home.join("blobs"), ledger, BlobLimits::of(options), deps),
+        audit,
     }
+}
+
+async fn open_audit(options: &Options, deps: &Deps, incarnation: &str, tasks: &Tasks) -> Result<Audit, StartError> {
+    let opened = Audit::open(&options.data, &options.audit, &deps.clock, incarnation, tasks).await;
+    opened.map_err(|source| StartError::Audit { folder: options.data.join(audit::FOLDER), source })
 }
 
 /// Starts what removes old things.
@@ -299,7 +319,8 @@ impl Gateway {
             self.core.hang_up.cancel();
             tasks.shutdown(left() / 2).await;
         }
-        let closed = tokio::time::timeout(left(), self.core.ledger.close()).await.is_ok();
+        let closed = tokio::time::timeout(left(), self.core.audit.close()).await.is_ok();
+        let closed = tokio::time::timeout(left(), self.core.ledger.close()).await.is_ok() && closed;
         self.ledger_tasks.shutdown(left()).await && clean && closed
     }
 }

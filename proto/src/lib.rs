@@ -32,6 +32,7 @@ pub mod connections;
 pub mod descriptors;
 pub mod digest;
 pub mod durable;
+pub mod egress;
 pub mod encoding;
 pub mod error_kind;
 pub mod faults;

@@ -12,7 +12,9 @@ use std::{
 };
 
 use longhaul_proto::{
-    PROTOCOL, durable, faults,
+    PROTOCOL, durable,
+    egress::Egress,
+    faults,
     ids::Ids,
     principal::{Principal, Typed},
     wire,
@@ -61,6 +63,8 @@ pub struct Label {
     pub roots: Vec<PathBuf>,
     /// The principals whose runs it takes.
     pub serve: Serve,
+    /// What may leave to AI clients.
+    pub egress: Egress,
 }
 
 /// The principals whose runs an agent takes.
@@ -233,6 +237,7 @@ impl Identity {
             },
             serve_all: label.serve == Serve::All,
             limits: Some(runs.limits().to_wire()),
+            egress: label.egress.to_wire(),
         }
     }
 }

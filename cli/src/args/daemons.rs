@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use longhaul_proto::egress::Egress;
 
 use super::limits::LimitArgs;
-use crate::config::{Engine, Settings, Url, pair};
+use crate::config::{AuditMode, Bytes, Engine, Settings, Url, pair};
 
 /// `up`.
 #[derive(Debug, Args)]
@@ -58,6 +59,9 @@ pub(crate) struct Gateway {
     /// A proxy that is trusted to name its clients' addresses, such as 10.0.0.7 or 10.0.0.0/8; may be repeated.
     #[arg(long, value_name = "ADDR")]
     pub(crate) trusted_proxy: Vec<String>,
+    /// What happens when the audit log cannot be written [default: on, which is to tell it].
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) audit: Option<AuditMode>,
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
@@ -120,12 +124,17 @@ pub(crate) struct ServeArgs {
     /// Take everybody's runs: all of them run as this user.
     #[arg(long, conflicts_with = "serve")]
     pub(crate) serve_all: bool,
+    /// What may leave to AI clients: full, output or verdict; after full also rows=off, graphs=off, files=off, row_limit=N,
+    /// min_cell=N, such as "full rows=off min_cell=10" [default: full].
+    #[arg(long, value_name = "RULE")]
+    pub(crate) egress: Option<Egress>,
 }
 
 impl ServeArgs {
     fn put(&self, settings: &mut Settings) {
         settings.serve = (!self.serve.is_empty()).then(|| self.serve.clone());
         settings.serve_all = self.serve_all.then_some(true);
+        settings.egress = self.egress.clone();
     }
 }
 
@@ -171,6 +180,7 @@ impl Gateway {
         s.listen = self.listen.clone();
         s.advertise = self.advertise.clone();
         s.no_auth = self.no_auth.then_some(true);
+        s.audit = self.audit;
         s.approve_agents = self.approve_agents.then_some(true);
         s.restored = self.restored.then_some(true);
         s.max_connections = self.max_connections;

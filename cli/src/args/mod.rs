@@ -1,5 +1,6 @@
 //! The command line. What a flag and a setting share goes into [`Settings`], so that both have one meaning.
 
+mod audit;
 mod daemons;
 mod data_file;
 mod kept;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Settings, Url};
+pub(crate) use audit::{Audit, AuditAction};
 pub(crate) use daemons::{Agent, Gateway, Up};
 pub(crate) use data_file::{Data, DataActionArg};
 pub(crate) use kept::{DoFiles, Files, Get, Results};
@@ -127,6 +129,8 @@ pub(crate) enum Command {
     Hosts(Hosts),
     /// Stata's verdict on any log: state, rc, message, failing command. Exit status 0, 1, or 4 when it has no end.
     Judge(Judge),
+    /// Show the audit log: who did what. `audit verify` checks that it is as it was written.
+    Audit(Audit),
     /// Say what was found, tried and missing, each with what to do.
     Doctor(Doctor),
     /// Make, list and revoke tokens (operators).
@@ -262,6 +266,7 @@ impl Command {
             | Self::Results(Results { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
+            | Self::Audit(Audit { ask, .. })
             | Self::Doctor(Doctor { ask, .. })
             | Self::Drain(Drain { ask, .. })
             | Self::Resume(Resume { ask, .. })
@@ -328,6 +333,8 @@ mod tests {
             "data auto.dta --parquet --output a.parquet",
             "hosts forget stata9 --json",
             "judge x.log --json",
+            "audit --since 7d --principal ana --run 7f3a9c21 --event cancel --limit 5 --json",
+            "audit verify --json",
             "doctor --json",
             "doctor --probe --json",
             "token add ana --scope operate --expires 30d",

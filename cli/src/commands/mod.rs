@@ -1,6 +1,7 @@
 //! One module per command, or per few that are alike.
 
 pub(crate) mod agents;
+pub(crate) mod audit;
 pub(crate) mod background;
 pub(crate) mod daemons;
 pub(crate) mod data_file;

@@ -6,6 +6,7 @@
 //! names it and the nearest known one: a misspelt limit must not become no limit. Every value remembers where it came
 //! from, for `doctor`.
 
+mod choices;
 mod settings;
 mod template;
 mod values;
@@ -17,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use choices::AuditMode;
 use longhaul_proto::faults;
 pub(crate) use settings::Settings;
 pub(crate) use template::template;

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use longhaul_proto::encoding::Encoding;
+use longhaul_proto::{egress::Egress, encoding::Encoding};
 
-use super::values::{Bytes, Engine, Given, Horizon, Secret, Time, Url, Value};
+use super::{
+    AuditMode,
+    values::{Bytes, Engine, Given, Horizon, Secret, Time, Url, Value},
+};
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $key:ident: $type:ty,)+) => {
@@ -98,6 +101,9 @@ settings! {
     serve: Vec<String>,
     /// This agent takes everybody's runs.
     serve_all: bool,
+    /// What may leave to AI clients: full, output or verdict, and after full rows=off, graphs=off, files=off, row_limit=N,
+    /// min_cell=N. Default full.
+    egress: Egress,
     /// Folders under which do-files may be run; default the home of the agent's user.
     roots: Vec<PathBuf>,
     /// Prefixes of clients' paths and what they are on this host.
@@ -138,6 +144,8 @@ settings! {
 
     /// The ledger was restored from a backup: what waits in it is not started by itself.
     restored: bool,
+    /// What may leave to AI clients, by pool, `*` for the others; it narrows what agents say.
+    egress_pools: BTreeMap<String, String>,
     /// Seats by pool that overrule what agents say.
     pools: BTreeMap<String, u32>,
     /// How often agents say that they are there.
@@ -196,6 +204,12 @@ settings! {
     max_body_bytes: Bytes,
     /// Proxies that are trusted to name their clients' addresses, such as 10.0.0.7 or 10.0.0.0/8.
     trusted_proxies: Vec<String>,
+    /// What happens when the audit log cannot be written: `on` = that is told, `required` = what must be in it is refused.
+    audit: AuditMode,
+    /// A file of the audit log that is this long is followed by another; default 16 MiB.
+    audit_file: Bytes,
+    /// What all files of the audit log may take before the oldest are removed; default 1 GiB.
+    audit_keep: Bytes,
     /// Let an agent run a real Stata as root.
     as_root: bool,
     /// Waiting tools return a handle after this time to clients not known to wait longer.

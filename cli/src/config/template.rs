@@ -3,7 +3,7 @@
 use longhaul_agent::MinFree;
 
 use super::{
-    Engine, Settings,
+    AuditMode, Engine, Settings,
     values::{Bytes, Horizon, Time},
 };
 
@@ -52,6 +52,7 @@ fn defaults() -> Settings {
         seats: Some(1),
         count_foreign: Some(false),
         serve_all: Some(false),
+        egress: Some(Default::default()),
         start_timeout: time(std::time::Duration::from_secs(120)),
         results: Some(true),
         data_digests: Some(true),
@@ -92,6 +93,9 @@ fn defaults() -> Settings {
         head_timeout: time(f.head_timeout),
         body_timeout: time(f.body_timeout),
         max_body_bytes: bytes(f.max_body_bytes),
+        audit: Some(AuditMode::On),
+        audit_file: bytes(g.audit.max_file),
+        audit_keep: bytes(g.audit.max_kept),
         as_root: Some(false),
         handle_after: time(f.handle_after),
         no_end_after: time(f.no_end_after),
@@ -120,6 +124,7 @@ fn example(key: &str) -> Option<&'static str> {
         "host_limit" => "2",
         "max_cores" => "4",
         "serve" => r#"["ana", "ben"]"#,
+        "egress_pools" => r#"{ lab = "output", "*" = "verdict" }"#,
         "roots" => r#"["/home", "/srv/data"]"#,
         "path_map" => r#"{ 'C:\Users\ana' = "/home/ana" }"#,
         "env_allow" => r#"["R_HOME"]"#,

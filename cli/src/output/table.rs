@@ -197,6 +197,9 @@ fn remarks(host: &HostView, pools: &[PoolView], when: &When, out: &mut String) {
         let labels: Vec<String> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         out.push_str(&format!("{}: labels {}\n", host.name, labels.join(", ")));
     }
+    if let Some(egress) = &host.egress {
+        out.push_str(&format!("{}: leaves to AI clients: {egress}\n", host.name));
+    }
     for foreign in &host.foreign {
         let by = foreign.user.as_deref().map(|user| format!(" by {user},")).unwrap_or_default();
         let since = foreign.since.as_deref().map(|at| format!(", since {}", when.minute(at))).unwrap_or_default();

@@ -37,13 +37,22 @@ pub(super) async fn ready(
             Err(Problem::unavailable("not ready: its log says why, and so does this path with a token"))
         };
     }
-    match frontend.core.runs.ready().await {
+    match ready_or_why(&frontend).await {
         Ok(()) => {
             // It accepts work all the same.
-            let paused = frontend.core.runs.sweep_paused().map(|why| format!("note: {why}\n"));
-            Ok(format!("ready\n{}", paused.unwrap_or_default()))
+            let notes = [frontend.core.runs.sweep_paused(), frontend.core.audit.trouble()];
+            let notes: String = notes.into_iter().flatten().map(|why| format!("note: {why}\n")).collect();
+            Ok(format!("ready\n{notes}"))
         }
         Err(why) => Err(Problem::unavailable(why)),
+    }
+}
+
+/// Whether it accepts work: not while it may do nothing without an audit log that cannot be written.
+async fn ready_or_why(frontend: &Frontend) -> Result<(), String> {
+    match frontend.core.audit.trouble().filter(|_| frontend.core.audit.is_required()) {
+        Some(why) => Err(why),
+        None => frontend.core.runs.ready().await,
     }
 }
 
@@ -54,7 +63,7 @@ async fn looked(frontend: &Frontend) -> bool {
     match *last {
         Some((at, ready)) if now.saturating_sub(at) < LOOK_AGAIN => ready,
         _ => {
-            let ready = frontend.core.runs.ready().await.is_ok();
+            let ready = ready_or_why(frontend).await.is_ok();
             *last = Some((frontend.core.deps.clock.monotonic(), ready));
             ready
         }
@@ -76,6 +85,17 @@ fn text(frontend: &Frontend, hosts: &Hosts) -> String {
         single(&mut out, name, kind, help, value);
     }
     connections(&mut out, frontend);
+    let audit = &frontend.core.audit;
+    single(&mut out, "longhaul_audit_lines_total", "counter", "Lines of the audit log written", audit.written());
+    single(
+        &mut out,
+        "longhaul_audit_lost_total",
+        "counter",
+        "Lines of the audit log that could not be written",
+        audit.lost(),
+    );
+    let failing = u64::from(audit.trouble().is_some());
+    single(&mut out, "longhaul_audit_failing", "gauge", "1 while the audit log cannot be written", failing);
     let mut head = |name: &str, help: &str| {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
     };

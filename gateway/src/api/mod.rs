@@ -5,6 +5,7 @@
 //! it, straight from the mirror: a slow reader costs one chunk, whatever the run prints ([`output`], [`events`]).
 
 mod agents;
+mod audit;
 mod blobs;
 mod data;
 mod do_files;
@@ -30,7 +31,7 @@ use http::Method;
 use crate::{
     auth::routes::{Routes, Row},
     frontend::{Frontend, disconnect},
-    model::Permission,
+    model::{Permission, Scope},
 };
 
 /// The router of the API, and what each of its routes needs.
@@ -78,6 +79,7 @@ pub fn routes() -> Routes<Frontend> {
         .on(post(), "/api/v1/hosts/drain", operate, hosts::drain)
         .on(post(), "/api/v1/hosts/resume", operate, hosts::resume)
         .on(post(), "/api/v1/hosts/forget", operate, hosts::forget)
+        .on(get(), "/api/v1/audit", Permission::Any(&[Scope::Audit]), audit::get)
         .on(get(), "/api/v1/whoami", Permission::Token, tokens::whoami)
         .on(get(), "/api/v1/agents", operate, agents::list)
         .on(post(), "/api/v1/agents/{name}/approve", operate, agents::approve)

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{operator::Operator, strict};
 use crate::{
+    audit::{Event, Kind},
     auth::{gate::Shown, token},
     frontend::Frontend,
     ledger::{Rotation, TokenRecord},
@@ -161,6 +162,9 @@ pub(super) async fn add(
     if !explicit && !faults::bug("principals_taken_over") {
         unknown(&frontend, &record).await?;
     }
+    let event = Event::of(Kind::TokenMade, &who).with("token", record.name.clone());
+    let event = event.with("principal", record.principal.to_string()).with("scope", record.scopes.to_string());
+    frontend.core.audit.must(event.with("expires_at", record.expires_ms.and_then(rfc3339))).await?;
     if !frontend.core.ledger.token_add(record.clone()).await? {
         return Err(taken(&frontend, &record).await?);
     }
@@ -258,6 +262,7 @@ pub(super) async fn revoke(
     Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    frontend.core.audit.must(Event::of(Kind::TokenRevoked, &who).with("token", name.clone())).await?;
     if frontend.core.ledger.token_revoke(&name, frontend.core.deps.clock.unix_ms()).await? {
         frontend.known_tokens.forget();
         frontend.revocations.revoked(&name);
@@ -306,6 +311,8 @@ pub(super) async fn rotate(
         expires_ms: life.map(|life| now + life),
         before_until_ms: now.saturating_add(i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX)),
     };
+    let event = Event::of(Kind::TokenRotated, &who).with("token", name.clone());
+    frontend.core.audit.must(event.with("expires_at", rotation.expires_ms.and_then(rfc3339))).await?;
     let rotated = frontend.core.ledger.token_rotate(&name, rotation).await?.ok_or_else(unknown)?;
     frontend.known_tokens.forget();
     if overlap.is_zero() {

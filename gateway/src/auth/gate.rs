@@ -1,6 +1,10 @@
 //! The authentication layer: it finds the [`Identity`] of each request, or refuses the request.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
@@ -21,9 +25,10 @@ use super::{
     token,
 };
 use crate::{
+    audit::{Audit, Event, Kind},
     ledger::{LedgerError, TokenRecord, TokenStore},
     limits::incoming,
-    model::Identity,
+    model::{Identity, RequestOrigin},
     problem::{Problem, problem},
 };
 
@@ -89,6 +94,8 @@ pub struct Gate {
     pub known: KnownTokens,
     /// What each route needs.
     pub table: Table,
+    /// Where refusals are written down.
+    pub audit: Audit,
 }
 
 /// The layer itself: `axum::middleware::from_fn_with_state(gate, auth::gate::check)`.
@@ -100,12 +107,18 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let probe = PROBES.contains(&path);
     if let Err(refused) = gate.check_place(&request, fleet || probe) {
         tracing::warn!(%refused, "request turned away");
-        return refused_response(&refused);
+        let response = refused_response(&refused);
+        gate.note_refusal(Event::from(Kind::Refused, gate.origin(&request, None)), &request_line(&request), &response);
+        return response;
     }
     if fleet {
         // An agent's calls are short; one whose message never ends is given up.
+        let (address, asked) = (address(&request), request_line(&request));
         return match tokio::time::timeout(FLEET_CALL, next.run(request)).await {
-            Ok(response) => response,
+            Ok(response) => {
+                gate.note_agent(address, &asked, &response);
+                response
+            }
             Err(_) => Problem::unavailable("the call took too long").into_response(),
         };
     }
@@ -120,10 +133,15 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     if open {
         return next.run(request).await;
     }
+    let asked = request_line(&request);
     match gate.identify(request.headers()).await {
         Ok((identity, token)) => {
+            let origin = gate.origin(&request, token.as_ref().map(|(name, _)| name.clone()));
+            let identity = identity.from(origin);
             if let Err(refused) = gate.table.check(&request, &identity) {
-                return refused.into_response();
+                let response = refused.into_response();
+                gate.note_refusal(Event::of(Kind::Refused, &identity), &asked, &response);
+                return response;
             }
             if let Some(connection) = request.extensions().get::<Connection>()
                 && let Err(TooMany { count }) = connection.belongs_to(&identity.principal.to_string())
@@ -136,18 +154,52 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
                 Ok(held) => held,
                 Err(refused) => return *refused,
             };
+            let refused = Event::of(Kind::Refused, &identity);
             request.extensions_mut().insert(identity);
             if let Some((name, _)) = &token {
                 request.extensions_mut().insert(Shown(name.clone()));
             }
             let revoked = token.map(|(name, expires_ms)| gate.revocations.of(&name, expires_ms));
-            lasting::watched(next.run(request).await, held, revoked)
+            let response = next.run(request).await;
+            gate.note_refusal(refused, &asked, &response);
+            lasting::watched(response, held, revoked)
         }
-        Err(response) => *response,
+        Err(response) => {
+            gate.note_refusal(Event::from(Kind::Refused, gate.origin(&request, None)), &asked, &response);
+            *response
+        }
     }
 }
 
 impl Gate {
+    /// Where a request comes from; once for each.
+    fn origin(&self, request: &Request, token: Option<String>) -> RequestOrigin {
+        RequestOrigin::new(address(request), self.audit.request_id(), token)
+    }
+
+    /// Writes down that an agent was refused: for its secret, or for its key.
+    fn note_agent(&self, address: Option<IpAddr>, asked: &str, response: &Response) {
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        // The statuses of gRPC for these two.
+        let status = match text("grpc-status") {
+            Some("16") => StatusCode::UNAUTHORIZED,
+            Some("7") => StatusCode::FORBIDDEN,
+            _ => return,
+        };
+        let event = Event::from(Kind::Refused, RequestOrigin::new(address, self.audit.request_id(), None));
+        let event =
+            event.with("asked", asked).with("agent", true).with("why", text("grpc-message").unwrap_or_default());
+        self.audit.refused(event, status.as_u16());
+    }
+
+    /// Writes down that a request was refused: for its token, its rights, or its host.
+    fn note_refusal(&self, event: Event, asked: &str, response: &Response) {
+        let refusals = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::MISDIRECTED_REQUEST];
+        if refusals.contains(&response.status()) {
+            self.audit.refused(event.with("asked", asked), response.status().as_u16());
+        }
+    }
+
     /// Agents and probes dial any name that their host has for us, so `Host` says nothing about them; a page is still
     /// refused.
     fn check_place(&self, request: &Request, any_host: bool) -> Result<(), Refused> {
@@ -189,6 +241,18 @@ impl Gate {
         let identity = Identity { limits: Arc::new(record.limits), ..Identity::new(record.principal, record.scopes) };
         Ok((identity, Some((record.name, ends_ms))))
     }
+}
+
+/// The client's address: the connection's, or behind a trusted proxy the one that it names.
+fn address(request: &Request) -> Option<IpAddr> {
+    let asking = request.extensions().get::<Option<Arc<incoming::Asking>>>().and_then(Option::as_ref);
+    let direct = request.extensions().get::<Connection>().and_then(Connection::address);
+    asking.map(|asking| asking.address()).or(direct)
+}
+
+/// `GET /api/v1/runs`: without what follows a question mark.
+fn request_line(request: &Request) -> String {
+    format!("{} {}", request.method(), request.uri().path())
 }
 
 fn refused_response(refused: &Refused) -> Response {

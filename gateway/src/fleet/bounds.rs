@@ -75,6 +75,7 @@ pub(crate) fn agent(info: &wire::AgentInfo) -> Option<String> {
         })
         .or_else(|| info.roots.iter().find_map(|root| too_long("a root", root, PATH)))
         .or_else(|| info.serve.iter().find_map(|name| no_name("a name in --serve", name, NAME)))
+        .or_else(|| info.egress.as_ref().and_then(|rule| too_long("where its egress is set", &rule.set_in, PATH)))
         .or_else(|| state(&info.problem, &info.licence, &info.engines))
 }
 

@@ -54,6 +54,7 @@ use std::{
 
 use longhaul_proto::{
     api::{HostView, PoolView},
+    egress::Egress,
     ids::RunId,
     ordered_watch::{OrderedReceiver, OrderedWatch},
     transport::Greeter,
@@ -327,6 +328,12 @@ impl Fleet {
     /// The folders from which an agent runs do-files: for those whose runs it takes, who can list them by a run.
     pub(crate) fn roots(&self, agent_id: &str) -> Vec<String> {
         self.snapshot().roots(agent_id)
+    }
+
+    /// What of an agent's runs and data may leave to AI clients, as it told last; of one that is not known everything.
+    pub(crate) fn egress(&self, agent_id: &str) -> Egress {
+        let snapshot = self.snapshot();
+        snapshot.agents.get(agent_id).map(|agent| Egress::of_wire(agent.info.egress.as_ref())).unwrap_or_default()
     }
 
     /// The names and labels of all hosts that this process knows.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Deps, Options,
+    audit::Audit,
     auth::{handles::TaskKey, known_tokens::KnownTokens, lasting::Revocations, origin::Allowed},
     blobs::Blobs,
     draw::Drawing,
@@ -38,6 +39,8 @@ pub use numbers::Numbers;
 pub struct Core {
     /// Settings.
     pub options: Arc<Options>,
+    /// The audit log.
+    pub audit: Audit,
     /// The runs.
     pub runs: Runs,
     /// The blobs.

@@ -228,6 +228,9 @@ pub(crate) mod tests {
             leftovers: view.leftovers,
             artifacts: view.artifacts,
             files_removed: view.files_removed,
+            egress: Default::default(),
+            ran_at: Vec::new(),
+            kept_in: None,
         }
     }
 }

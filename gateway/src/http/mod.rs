@@ -84,6 +84,7 @@ pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router)
         revocations: frontend.revocations.clone(),
         known: frontend.known_tokens.clone(),
         table: Table::of(rows.into_iter().chain(MCP).chain([AGENTS])),
+        audit: frontend.core.audit.clone(),
     });
     Router::new()
         .merge(api)

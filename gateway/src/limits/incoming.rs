@@ -144,6 +144,13 @@ pub struct Asking {
     address: IpAddr,
 }
 
+impl Asking {
+    /// The client's address, as the proxy names it.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+}
+
 impl Drop for Asking {
     fn drop(&mut self) {
         let mut asking = self.incoming.0.asking.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,12 +22,14 @@ use tracing::Instrument;
 use super::{
     args::Args,
     client,
+    egress::Gives,
     output::ToolOutput,
     own_answer::OwnAnswer,
     permissions,
     progress::{Reporter, Sink},
     resumable::{CallTarget, Resumable, Resumed},
     resume::Line,
+    told::Told,
     tools, words,
 };
 use crate::{
@@ -58,6 +60,7 @@ pub(super) struct Caller {
     pub(super) frontend: Frontend,
     pub(super) who: Identity,
     pub(super) caller: ClientPresence,
+    pub(super) told: Told,
 }
 
 impl Caller {
@@ -67,12 +70,18 @@ impl Caller {
         let who = parts.and_then(|p| p.extensions.get::<Identity>()).cloned();
         let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
         let caller = parts.and_then(|p| p.extensions.get::<ClientPresence>()).cloned().unwrap_or_default();
-        Ok(Self { frontend: frontend.clone(), who, caller })
+        Ok(Self::new(frontend, who, caller))
+    }
+
+    fn new(frontend: &Frontend, who: Identity, caller: ClientPresence) -> Self {
+        let told = Told::new(&frontend.core.audit, &who);
+        Self { frontend: frontend.clone(), who, caller, told }
     }
 
     /// The answer under way reports this run: its end counts as seen once the caller has read the answer.
     pub(super) fn shows(&self, run: &RunSnapshot) {
         self.caller.shows(&self.who, run);
+        self.told.of(run);
     }
 
     /// Now, for people.
@@ -85,6 +94,8 @@ impl Caller {
 pub(super) struct Call {
     caller: Caller,
     pub(super) args: Args,
+    /// What the tool's answers give.
+    pub(super) gives: Gives,
     pub(super) trace: wire::TraceContext,
     client: Option<Implementation>,
     tasks: bool,
@@ -127,7 +138,8 @@ impl Call {
         let runs = &self.frontend.core.runs;
         let name = self.args.text("run").unwrap_or_default();
         let run = runs.find(&self.who, &name).await.map_err(|e| e.to_string())?;
-        let view = runs.get(&self.who, run).await.map_err(|e| e.to_string())?;
+        let view = self.run(run).await.map_err(|e| e.to_string())?;
+        self.may_tell(&view)?;
         self.shows(&view);
         Ok(view)
     }
@@ -193,8 +205,9 @@ impl Call {
             CallTarget::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
         };
         Ok(Self {
-            caller: Caller { frontend: frontend.clone(), who, caller: resumed.caller.clone() },
+            caller: Caller::new(frontend, who, resumed.caller.clone()),
             args,
+            gives: spec.gives,
             trace: wire::TraceContext::default(),
             client: None,
             tasks: false,
@@ -298,11 +311,17 @@ pub(super) async fn answer(
 
 /// The answer of a tool to a call, or to one that could not be opened.
 async fn answered(frontend: &Frontend, spec: &tools::Spec, call: Result<Call, String>) -> CallToolResponse {
+    let told = call.as_ref().ok().map(|call| call.told.clone());
+    let path = call.as_ref().ok().and_then(|call| call.args.text("path"));
     let reply = async {
         let call = call?;
         (spec.run)(&call).await
     };
-    guarded(frontend, spec.name, reply).await
+    let answer = guarded(frontend, spec.name, reply).await;
+    if let Some(told) = told {
+        told.answer(spec.name, path, &answer);
+    }
+    answer
 }
 
 fn open(
@@ -331,6 +350,7 @@ fn open(
             Ok(caller)
         })?,
         args: Args::read(spec, request.arguments)?,
+        gives: spec.gives,
         trace,
         client: context.client_info(),
         tasks: context.client_capabilities().is_some_and(|has| has.supports_tasks()),

@@ -65,7 +65,7 @@ async fn of_prompt(caller: &Caller, meaning: Meaning, prefix: &str, host: Option
 /// The newest runs whose id begins so, short ids for short beginnings.
 async fn run_ids(caller: &Caller, prefix: &str) -> Result<Vec<String>, ErrorData> {
     let filter = ListFilter { limit: NEWEST, ..ListFilter::default() };
-    let page = caller.frontend.core.runs.list(&caller.who, filter).await;
+    let page = caller.runs(filter).await;
     let page = page.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
     let prefix = prefix.to_lowercase();
     let id =

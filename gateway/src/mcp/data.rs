@@ -41,7 +41,7 @@ pub(super) async fn data(call: &Call) -> Reply {
         codes: args.flag("labels") == Some(false),
         limit: ROWS,
     };
-    let view = call.frontend.core.runs.data(&call.who, ask).await.map_err(|error| told(&error))?;
+    let view = call.data_of(ask).await.map_err(|error| told(&error))?;
     let budget = call.frontend.options().inline_limit.saturating_sub(FRAME);
     let shown = view.text(DataRoom { width: WIDTH, bytes: budget, cell: CELL });
     let label = view.label.as_ref().map(|label| format!("{}\n", words::cut(&words::plain(label), NAME)));

@@ -37,7 +37,6 @@ const SMCL_HEAD: u64 = 64;
 
 /// The tool.
 pub(super) async fn files(call: &Call) -> Reply {
-    let runs = &call.frontend.core.runs;
     let view = call.asked_run().await?;
     let run = view.run;
     let head = words::message(&view, None, call.now_ms());
@@ -47,10 +46,10 @@ pub(super) async fn files(call: &Call) -> Reply {
         return Ok(ToolOutput::ok(text).about(&view));
     }
     let body = match call.args.text("name") {
-        None => list(&view, &runs.files(&call.who, run).await.map_err(|e| e.to_string())?),
+        None => list(&view, &call.listed(&view).await?),
         Some(name) => {
             let asked = name.trim().trim_start_matches("./");
-            let file = runs.open_file(&call.who, run, asked).await.map_err(|e| e.to_string())?;
+            let file = call.file_of(&view, asked).await?;
             one(call, &view, &file).await?
         }
     };

@@ -4,18 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
 use longhaul_proto::{faults, ids::RunId};
-use tokio::{
-    sync::watch,
-    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use super::{
     call::{Call, Caller},
+    egress::Live,
     progress::Reporter,
     waiting, words,
 };
 use crate::{
-    frontend::{part::Part, reading::Output, utf8},
+    frontend::{part::Part, utf8},
     model::{RunSnapshot, Stream},
 };
 
@@ -31,21 +29,21 @@ const FAR: Duration = Duration::from_secs(366 * 86_400);
 /// A run that this call follows.
 pub(super) struct Followed {
     pub(super) run: RunId,
-    pub(super) live: watch::Receiver<Arc<RunSnapshot>>,
+    pub(super) live: Live,
 }
 
 impl Followed {
     /// The run as it is now.
     pub(super) fn view(&self) -> Arc<RunSnapshot> {
-        self.live.borrow().clone()
+        self.live.now()
     }
 
     fn ended(&self) -> bool {
-        self.live.borrow().state.is_end()
+        self.live.now().state.is_end()
     }
 
     fn abandoned(&self) -> bool {
-        self.live.has_changed().is_err() && !self.ended()
+        self.live.is_over() && !self.ended()
     }
 }
 
@@ -172,7 +170,7 @@ async fn given_up(call: &Call) -> Waited {
 /// Whether all unfinished runs wait for something that nothing under way brings about.
 fn none_ends(runs: &[Followed]) -> bool {
     let mut unfinished = runs.iter().filter(|f| !f.ended()).peekable();
-    unfinished.peek().is_some() && unfinished.all(|f| f.live.borrow().has_no_end())
+    unfinished.peek().is_some() && unfinished.all(|f| f.view().has_no_end())
 }
 
 /// Whether the only run waits for another run of the same caller for which no call waits.
@@ -196,7 +194,7 @@ enum Woken {
 }
 
 fn states(runs: &[Followed]) -> Vec<longhaul_proto::state::RunState> {
-    runs.iter().map(|f| f.live.borrow().state).collect()
+    runs.iter().map(|f| f.view().state).collect()
 }
 
 async fn beat(call: &Call, runs: &[Followed], reporter: &mut Option<Reporter>) {
@@ -208,7 +206,7 @@ async fn beat(call: &Call, runs: &[Followed], reporter: &mut Option<Reporter>) {
     };
     // The percent of one run says nothing about several.
     let percent = match runs {
-        [one] => one.live.borrow().progress.as_ref().and_then(|p| p.percent),
+        [one] => one.view().progress.as_ref().and_then(|p| p.percent),
         _ => None,
     };
     reporter.beat(percent, &text(runs, line.as_deref(), call.now_ms()));
@@ -227,8 +225,7 @@ fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
 /// The last line of the user's part of the log that is not blank.
 pub(super) async fn last_line(caller: &Caller, view: &RunSnapshot) -> Option<String> {
     let part = Part::user(view);
-    let output =
-        Output { runs: caller.frontend.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
+    let output = caller.output(view, Stream::Log);
     let read = output.range(&part, part.last(LAST_LINE), part.end());
     // Without the line the message is only shorter.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
@@ -238,18 +235,12 @@ pub(super) async fn last_line(caller: &Caller, view: &RunSnapshot) -> Option<Str
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::{super::words::tests::view, *};
+    use super::*;
 
     /// A run may end between two looks at it: then there is nothing left to wait for, which is no fault.
     #[tokio::test]
     async fn the_end_of_all_runs_is_news_too() {
-        let ended = view(json!({"state": "succeeded", "cause": "completed", "duration": 1.0}));
-        let (_sender, live) = watch::channel(Arc::new(ended));
-        let run = live.borrow().run;
-        let followed = Followed { run, live };
-        let looked = tokio::time::timeout(Duration::from_secs(5), news(&mut [followed])).await;
+        let looked = tokio::time::timeout(Duration::from_secs(5), news(&mut [])).await;
         assert!(looked.is_ok(), "it does not wait for what cannot come");
     }
 

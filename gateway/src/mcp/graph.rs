@@ -66,6 +66,11 @@ fn begins_as(mime: &str, bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether a file is a graph, judged by its name.
+pub(super) fn is_graph(path: &str) -> bool {
+    kind(path).is_some()
+}
+
 /// The graphs of a run, images first.
 fn graphs(view: &RunSnapshot) -> Vec<(&ArtifactView, Kind)> {
     let mut all: Vec<_> = view.artifacts.iter().filter_map(|a| Some((a, kind(&a.path)?))).collect();
@@ -217,9 +222,8 @@ impl Answer<'_> {
             self.line(artifact, &text);
             return Ok(());
         }
-        let runs = &call.frontend.core.runs;
         // One byte more than expected, so that a file that has grown is noticed.
-        let fetched = match runs.artifact(&call.who, self.view.run, &artifact.path, BUDGET - self.used).await {
+        let fetched = match call.graph_bytes(self.view, &artifact.path, BUDGET - self.used).await {
             Ok(fetched) => fetched,
             Err(error) if of_one_file(&error) => {
                 self.line(artifact, &error.to_string());
@@ -270,8 +274,7 @@ impl Answer<'_> {
 
     /// All bytes of a graph that is to be drawn; `None` = they are not to be had, which is said.
     async fn whole(&mut self, call: &Call, artifact: &ArtifactView) -> Result<Option<Vec<u8>>, String> {
-        let runs = &call.frontend.core.runs;
-        let file = match runs.open_file(&call.who, self.view.run, &artifact.path).await {
+        let file = match call.graph_file(self.view, &artifact.path).await {
             Ok(file) => file,
             Err(error) if of_one_file(&error) => {
                 self.line(artifact, &error.to_string());

@@ -32,8 +32,8 @@ pub(super) async fn runs(call: &Call) -> Reply {
     };
     let limit = u32::try_from(call.args.whole("limit").unwrap_or(PAGE.0).min(PAGE.1)).unwrap_or(u32::MAX);
     let state = call.args.text("state").and_then(|word| word.parse::<RunState>().ok());
-    let page = runs
-        .list(&call.who, ListFilter { limit, before, which: RunFilter::in_state(state), ..ListFilter::default() })
+    let page = call
+        .runs(ListFilter { limit, before, which: RunFilter::in_state(state), ..ListFilter::default() })
         .await
         .map_err(|e| e.to_string())?;
     if page.runs.is_empty() {
@@ -90,15 +90,15 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     };
     let runs = &call.frontend.core.runs;
     let run = runs.find(&call.who, &name).await.map_err(|e| e.to_string())?;
-    let mut view = runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?;
+    let mut view = call.narrowed(runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?);
     if view.contact.is_none() && (!view.state.is_end() || view.runs_again) {
         // A connected agent confirms within a moment, and then the answer can say so.
-        let mut live = runs.watch(&call.who, run).await.map_err(|e| e.to_string())?;
+        let mut live = call.watched(run).await.map_err(|e| e.to_string())?;
         let done = |view: &Arc<RunSnapshot>| {
             (view.state.is_end() && !view.runs_again) || view.cancel.as_ref().is_some_and(|wish| wish.delivered)
         };
-        let _ = tokio::time::timeout(TOLD_WITHIN, live.wait_for(done)).await;
-        view = live.borrow().clone();
+        let _ = tokio::time::timeout(TOLD_WITHIN, live.until(done)).await;
+        view = live.now();
     }
     call.shows(&view);
     let short = run.short();
@@ -161,6 +161,9 @@ fn hosts_text(all: &Hosts) -> String {
             host.cores,
             if host.os_user.is_empty() { String::new() } else { format!(", as user {}", host.os_user) }
         );
+        if let Some(egress) = &host.egress {
+            let _ = writeln!(text, "  leaves to AI clients: {egress}");
+        }
         if let Some(problem) = &host.problem {
             let _ = writeln!(text, "  problem: {problem}");
         }

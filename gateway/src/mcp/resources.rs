@@ -29,7 +29,7 @@ use super::{
     fence, result, words,
 };
 use crate::{
-    frontend::{Frontend, part::Part, reading::Output, run_view::run_view},
+    frontend::{Frontend, part::Part, run_view::run_view},
     model::{RunSnapshot, Stream},
     runs::{FindError, ListFilter, ReadError},
 };
@@ -124,6 +124,7 @@ pub(super) async fn read(
             Some(Wanted::Run(name)) => (document(&run_view(&*found(&caller, name, uri).await?), ITEMS, TEXT)?, JSON),
             Some(Wanted::Log(name)) => (log(&caller, &*found(&caller, name, uri).await?).await?, PLAIN),
         };
+        caller.told.document("resources/read", uri, text.len());
         let contents = ResourceContents::text(text, uri).with_mime_type(mime);
         Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     };
@@ -189,7 +190,7 @@ fn brief(run: &RunSnapshot) -> Value {
 
 async fn newest(caller: &Caller, limit: u32) -> Result<Vec<Arc<RunSnapshot>>, ErrorData> {
     let filter = ListFilter { limit, ..ListFilter::default() };
-    let page = caller.frontend.core.runs.list(&caller.who, filter).await;
+    let page = caller.runs(filter).await;
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
@@ -201,7 +202,7 @@ async fn found(caller: &Caller, name: &str, uri: &str) -> Result<Arc<RunSnapshot
         FindError::Ledger(_) => ErrorData::internal_error(error.to_string(), None),
     };
     let run: RunId = runs.find(&caller.who, name).await.map_err(told)?;
-    runs.get(&caller.who, run).await.inspect(|view| caller.shows(view)).map_err(told)
+    caller.run(run).await.inspect(|view| caller.shows(view)).map_err(told)
 }
 
 fn nothing(uri: &str) -> ErrorData {
@@ -214,8 +215,10 @@ fn nothing(uri: &str) -> ErrorData {
 
 /// The end of the log, after a line that says what it is.
 async fn log(caller: &Caller, view: &RunSnapshot) -> Result<String, ErrorData> {
-    let output =
-        Output { runs: caller.frontend.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
+    if let Some(why) = &view.kept_in {
+        return Ok(why.clone());
+    }
+    let output = caller.output(view, Stream::Log);
     let part = Part::user(view);
     let shown = result::excerpt(&output, &part, 0, LOG)
         .await

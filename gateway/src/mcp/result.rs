@@ -104,8 +104,7 @@ pub(super) async fn of(
     note: Option<&str>,
     limit: usize,
 ) -> ToolOutput {
-    let output =
-        |stream| Output { runs: caller.frontend.core.runs.clone(), who: caller.who.clone(), run: view.run, stream };
+    let output = |stream| caller.output(view, stream);
     let is_error = is_error(view.state);
     let limit = room(is_error, limit);
     let head = head(view, note);
@@ -216,6 +215,9 @@ fn layout(head: &str, view: &RunSnapshot, log: &Result<Excerpt, ReadError>, cons
         let _ = write!(text, "\n\nconsole:\n{}", fence::fenced(ids, &console.text));
     }
     match log {
+        _ if view.kept_in.is_some() => {
+            let _ = write!(text, "\n\n({})", view.kept_in.as_deref().unwrap_or_default());
+        }
         Err(error) => {
             let _ = write!(text, "\n\n(log not shown: {error}. Try stata_log(run: \"{run}\", tail: 100).)");
         }

@@ -19,10 +19,9 @@ const FRAME: usize = 1_500;
 
 /// The tool.
 pub(super) async fn results(call: &Call) -> Reply {
-    let runs = &call.frontend.core.runs;
     let view = call.asked_run().await?;
     let run = view.run;
-    let left = runs.results(&call.who, run).await.map_err(|e| e.to_string())?;
+    let left = call.results(&view).await?;
     let head = words::message(&view, None, call.now_ms());
     let short = run.short();
     let Some(json) = left.json else {

@@ -6,7 +6,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -132,6 +132,7 @@ async fn answer(frontend: Frontend, who: Identity, resumed: Resumed, line: Line)
     let resumable = resumed.resumable.clone();
     let already = frontend.core.deps.clock.unix_ms().saturating_sub(resumed.asked_ms);
     let already = Duration::from_millis(u64::try_from(already).unwrap_or(0));
+    let told = OnceLock::new();
     let name = match &resumable.asked {
         CallTarget::Run { .. } => "stata_run_file",
         CallTarget::Wait(_) => "stata_wait",
@@ -139,13 +140,18 @@ async fn answer(frontend: Frontend, who: Identity, resumed: Resumed, line: Line)
     let replied = async {
         let spec = tools::find(name).ok_or("the gateway has lost its own tool")?;
         let call = Call::resumed(&frontend, spec, who, &resumed, line.clone(), already)?;
+        let _ = told.set(call.told.clone());
         match &resumable.asked {
             CallTarget::Run { run, joined, .. } => run::to_the_end(&call, *run, *joined).await,
             CallTarget::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
         }
     };
     // A resumed call is one that waits on its connection; a call that became a task has its answer already.
-    let CallToolResponse::Complete(mut result) = call::guarded(&frontend, name, replied).await else { return };
+    let answer = call::guarded(&frontend, name, replied).await;
+    if let Some(told) = told.get() {
+        told.answer(name, None, &answer);
+    }
+    let CallToolResponse::Complete(mut result) = answer else { return };
     if resumable.session.is_some() {
         // This member belongs to the newer era.
         result.result_type = None;

@@ -107,7 +107,9 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, Strin
     submit.key = call.key();
     let request =
         runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP, max_stored: None };
-    call.frontend.core.runs.submit(&call.who, request).await.map_err(|error| {
+    let submitted = call.frontend.core.runs.submit(&call.who, request).await;
+    let narrowed = submitted.map(|accepted| Accepted { run: call.narrowed(accepted.run), ..accepted });
+    narrowed.map_err(|error| {
         if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
             tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
         }
@@ -129,7 +131,7 @@ async fn follow_submitted(call: &Call, submitted: Accepted) -> Answer {
 
 /// Follows a run to its end, or answers with a task, or with a handle before an impatient client gives up.
 pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) -> Answer {
-    let live = call.frontend.core.runs.watch(&call.who, run).await.map_err(|error| {
+    let live = call.watched(run).await.map_err(|error| {
         format!("run {run} was started and goes on, but cannot be followed: {error}. Call stata_wait(runs: \"{run}\").")
     })?;
     let mut followed = [Followed { run, live }];

@@ -74,10 +74,10 @@ pub(super) async fn get(
                 let mut said = joined::result(&caller, &view, joined, frontend.options().inline_limit).await;
                 // The first word says how the run ended; see `client`.
                 said.is_error &= !client::folds_errors(context.client_info().as_ref());
-                completed(said)?
+                completed(&caller, &view, said)?
             }
             // Nothing under way ends the run: the task ends with the run's id, the reason and what to do.
-            _ if no_end && !waits => completed(run::handle(&caller, &view, joined).await)?,
+            _ if no_end && !waits => completed(&caller, &view, run::handle(&caller, &view, joined).await)?,
             _ => TaskPayload::Working,
         };
         caller.shows(&view);
@@ -86,8 +86,14 @@ pub(super) async fn get(
     call::caught(frontend, "tasks/get", answered).await
 }
 
-fn completed(said: ToolOutput) -> Result<TaskPayload, ErrorData> {
-    match serde_json::to_value(said.into_result()) {
+fn completed(caller: &Caller, view: &RunSnapshot, said: ToolOutput) -> Result<TaskPayload, ErrorData> {
+    let answer = CallToolResponse::from(said.into_result());
+    caller.told.of(view);
+    caller.told.answer("tasks/get", None, &answer);
+    let CallToolResponse::Complete(result) = answer else {
+        return Err(ErrorData::internal_error("the result could not be written", None));
+    };
+    match serde_json::to_value(result) {
         Ok(Value::Object(result)) => Ok(TaskPayload::Completed { result }),
         _ => Err(ErrorData::internal_error("the result could not be written", None)),
     }
@@ -129,7 +135,7 @@ async fn open(
     let Some((run, tag)) = frontend.core.task_key.open(handle, &caller.who.principal) else {
         return Err(unknown(&FindError::Unknown(words::cut(&words::plain(handle), 60))));
     };
-    let view = frontend.core.runs.get(&caller.who, run).await.map_err(|error| unknown(&error))?;
+    let view = caller.run(run).await.map_err(|error| unknown(&error))?;
     Ok((caller, view, self::joined(tag & !WAITS), tag & WAITS != 0))
 }
 

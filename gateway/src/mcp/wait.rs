@@ -12,7 +12,7 @@ use super::{
     waiting, words,
 };
 use crate::{
-    frontend::{part::Part, reading::Output},
+    frontend::part::Part,
     model::{RunSnapshot, Stream},
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
         if followed.iter().any(|f: &Followed| f.run == run) {
             continue;
         }
-        let live = runs.watch(&call.who, run).await.map_err(|e| e.to_string())?;
+        let live = call.watched(run).await.map_err(|e| e.to_string())?;
         followed.push(Followed { run, live });
     }
     let limit =
@@ -117,8 +117,7 @@ fn brief(views: &[Arc<RunSnapshot>], room: usize, now_ms: i64) -> String {
 async fn unfinished(call: &Call, view: &RunSnapshot, offset: Option<u64>, share: usize) -> String {
     let short = view.run.short();
     let mut text = words::whole(view, None, call.now_ms());
-    let output =
-        Output { runs: call.frontend.core.runs.clone(), who: call.who.clone(), run: view.run, stream: Stream::Log };
+    let output = call.output(view, Stream::Log);
     let part = Part::user(view);
     let from = offset.unwrap_or_default();
     let half = share / 2;
@@ -126,6 +125,9 @@ async fn unfinished(call: &Call, view: &RunSnapshot, offset: Option<u64>, share:
     match result::excerpt(&output, &part, from, budget).await {
         Err(error) => {
             let _ = write!(text, "\n(output not shown: {error})");
+        }
+        Ok(_) if view.kept_in.is_some() => {
+            let _ = write!(text, "\n({})", view.kept_in.as_deref().unwrap_or_default());
         }
         Ok(new) if new.text.trim().is_empty() && view.withheld().is_some() => {
             let _ = write!(text, "\n(no output: {})", view.withheld().unwrap_or_default());

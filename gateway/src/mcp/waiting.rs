@@ -18,7 +18,8 @@ pub(super) fn no_end_for(view: &RunSnapshot, now_ms: i64) -> Option<Duration> {
 
 /// The run of the same caller that this one waits for, when there is one.
 pub(super) fn behind(caller: &Caller, view: &RunSnapshot) -> Option<Behind> {
-    caller.frontend.core.runs.behind_own(&caller.who, view)
+    let behind = caller.frontend.core.runs.behind_own(&caller.who, view)?;
+    Some(Behind { run: caller.narrowed(behind.run), ..behind })
 }
 
 /// Sentences for the model; `None` when the wait ends by itself. They stand behind [`words::whole`], which gives the

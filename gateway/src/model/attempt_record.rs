@@ -1,6 +1,9 @@
 //! What is recorded of one attempt.
 
-use longhaul_proto::api::{ArtifactView, ProcessView, ViewRange};
+use longhaul_proto::{
+    api::{ArtifactView, ProcessView, ViewRange},
+    egress::Egress,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, HeldSpool, Placement};
@@ -75,6 +78,9 @@ pub struct Execution {
     /// Its Stata was told to use at most so many cores; `None` = it was told nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
+    /// What of it may leave to AI clients: the narrowest rule that its agent had while it ran; `None` = everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
 }
 
 /// How an attempt died.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longhaul_proto::principal::Principal;
 
-use super::{Need, Scope, Scopes, TokenLimits};
+use super::{Need, RequestOrigin, Scope, Scopes, TokenLimits};
 
 /// The authenticated identity behind a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,17 +15,25 @@ pub struct Identity {
     pub scopes: Scopes,
     /// Where it may do it.
     pub limits: Arc<TokenLimits>,
+    /// Where the request came from.
+    pub origin: RequestOrigin,
 }
 
 impl Identity {
     /// An identity with these scopes.
     pub fn new(principal: Principal, scopes: Scopes) -> Self {
-        Self { principal, scopes, limits: Arc::default() }
+        Self { principal, scopes, limits: Arc::default(), origin: RequestOrigin::default() }
     }
 
     /// The identity of one of the gateway's own tokens.
     pub fn local(subject: impl Into<String>, scopes: Scopes) -> Self {
         Self::new(Principal::local(subject), scopes)
+    }
+
+    /// The same, of a request that came from there.
+    #[must_use]
+    pub fn from(self, origin: RequestOrigin) -> Self {
+        Self { origin, ..self }
     }
 
     /// Whether it may administer the gateway.

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use longhaul_proto::{
     api::{ArtifactView, FilesRemoved, LocationView, ProcessView, Retry, RunError, ViewRange},
+    egress::Egress,
     ids::RunId,
     state::{Cause, RunState},
     words,
 };
 
-use super::{Attempt, Contact, Principal, Remark, UnixMs, Wait};
+use super::{Attempt, Contact, Placement, Principal, Remark, UnixMs, Wait};
 
 /// A run at one moment. What holds of unfinished runs alone (`waiting`, `progress`, `contact` and the like) is empty
 /// once it has ended.
@@ -144,6 +145,13 @@ pub struct RunSnapshot {
     pub artifacts: Vec<ArtifactView>,
     /// Set when the folder of those files was removed.
     pub files_removed: Option<FilesRemoved>,
+
+    /// What of it may leave to AI clients, by the rules that its agents had then.
+    pub egress: Egress,
+    /// Where its attempts were executed: the rules that hold there now count, too.
+    pub ran_at: Vec<Placement>,
+    /// Why its output is not in this snapshot, in words; only where a rule has taken it out.
+    pub kept_in: Option<String>,
 }
 
 /// Latest progress of a run.

@@ -1,12 +1,14 @@
 //! All settings of a gateway, with units and defaults.
 
+mod audit;
 mod frontend;
 pub mod proxies;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+pub use audit::AuditOptions;
 pub use frontend::FrontendOptions;
-use longhaul_proto::{encoding::Encoding, free_space::MinFree};
+use longhaul_proto::{egress::Egress, encoding::Encoding, free_space::MinFree};
 
 /// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
 #[derive(Clone, Debug)]
@@ -93,6 +95,13 @@ pub struct Options {
     /// An upload that no run took is deleted after this time.
     pub keep_uploads: Duration,
 
+    /// What may leave to AI clients, by pool, `*` for those that are not named: narrower than what its agents say, never
+    /// wider.
+    pub egress_pools: BTreeMap<String, Egress>,
+
+    /// Settings of the audit log.
+    pub audit: AuditOptions,
+
     /// Settings of the HTTP and MCP layers.
     pub frontend: FrontendOptions,
 }
@@ -136,6 +145,8 @@ impl Default for Options {
             max_blob_bytes: 20 << 30,
             min_free: MinFree::default(),
             keep_uploads: s(24 * 3600),
+            egress_pools: BTreeMap::new(),
+            audit: AuditOptions::default(),
             frontend: FrontendOptions::default(),
         }
     }

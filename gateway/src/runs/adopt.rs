@@ -16,6 +16,7 @@ use super::{
     run_task::{Interrupted, RunTask},
 };
 use crate::{
+    audit::{Event, Kind},
     ledger::{Adoption, Dedupe, ListQuery},
     model::{Identity, Origin, Principal, Record, RunSnapshot},
 };
@@ -55,6 +56,7 @@ impl Runs {
                 format!("run {} is verified: it is {}'s, and there is nothing to adopt", run.short(), view.principal);
             return Err(ControlError::WrongState(text));
         }
+        self.0.audit.must(Event::of(Kind::Adopt, who).run(run).with("principal", view.claims.to_string())).await?;
         self.0.adopt(run).await?;
         tracing::info!(by = %who.principal, %run, "an unverified run was adopted");
         Ok(self.get(who, run).await?)
@@ -73,6 +75,8 @@ impl Runs {
                 ListQuery { principal: Some(Principal::default()), before, limit: MAX_PAGE, ..ListQuery::default() };
             let page = self.0.ledger.list(query).await.map_err(ControlError::Ledger)?;
             for record in page.iter().filter(|r| r.host() == host && !r.detail.origin.claims().is_none()) {
+                let claims = record.detail.origin.claims().to_string();
+                self.0.audit.must(Event::of(Kind::Adopt, who).run(record.run).with("principal", claims)).await?;
                 self.0.adopt(record.run).await?;
                 adopted.push(self.get(who, record.run).await?);
             }

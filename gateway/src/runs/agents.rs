@@ -3,7 +3,12 @@
 use longhaul_proto::api::AgentKeys;
 
 use super::Runs;
-use crate::{fleet::PinError, ledger::LedgerError, model::Identity};
+use crate::{
+    audit::{Event, Kind, NotAudited},
+    fleet::PinError,
+    ledger::LedgerError,
+    model::Identity,
+};
 
 /// Why an operator's command on an agent has no effect.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +24,9 @@ pub enum AgentsError {
     /// Another agent's key stands in the way.
     #[error("{0}")]
     Taken(String),
+    /// It must be in the audit log, and cannot be.
+    #[error(transparent)]
+    Unaudited(#[from] NotAudited),
     /// The command could not be made durable.
     #[error("the gateway could not record it, so nothing has changed: try again, and see the gateway's log")]
     Ledger(#[source] LedgerError),
@@ -54,6 +62,7 @@ impl Runs {
     /// See [`AgentsError`]; nothing has changed then.
     pub async fn approve_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
+        self.0.audit.must(Event::of(Kind::AgentApproved, who).with("agent", name)).await?;
         Ok(AgentKeys { agents: vec![self.0.fleet.approve(name, &who.principal.to_string()).await?] })
     }
 
@@ -63,6 +72,7 @@ impl Runs {
     /// See [`AgentsError`].
     pub async fn revoke_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
+        self.0.audit.must(Event::of(Kind::AgentRevoked, who).with("agent", name)).await?;
         Ok(AgentKeys { agents: self.0.fleet.revoke(name, &who.principal.to_string()).await? })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longhaul_proto::state::{Cause, RunState};
 
-use super::{Inner, run_task::in_trace, supervise::LeaseCell};
+use super::{Inner, egress, run_task::in_trace, supervise::LeaseCell};
 use crate::{
     ledger::{LeaseChange, NewRun},
     model::{Attempt, Record},
@@ -32,6 +32,7 @@ pub(super) async fn begin(inner: &Inner, new: &mut NewRun, fit: &[String], seat:
     }
     let record = &mut new.record;
     record.detail.give(Attempt::after(None), lease.at.clone());
+    egress::note(inner, &mut record.detail);
     (record.state, record.cause) = (RunState::Starting, Cause::Dispatched);
     new.lease = LeaseChange::Take;
     // Before the commit, after which the attempt must have its lease.

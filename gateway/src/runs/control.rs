@@ -10,7 +10,10 @@ use super::{
     reads::Look,
     registry::{Command, Reply},
 };
-use crate::model::{CancelIntent, Identity, RunSnapshot};
+use crate::{
+    audit::{Event, Kind},
+    model::{CancelIntent, Identity, RunSnapshot},
+};
 
 /// How much longer than the limit of one ledger write a caller waits.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -37,6 +40,10 @@ impl Runs {
             );
             return Err(ControlError::Forbidden(words));
         }
+        self.0
+            .audit
+            .must(Event::of(Kind::Cancel, who).run(run).with("mode", serde_json::to_value(mode).unwrap_or_default()))
+            .await?;
         if let Look::Ended(record) = looked
             && record.state == RunState::Lost
         {
@@ -64,6 +71,7 @@ impl Runs {
         if before.state.is_end() && !returned {
             return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
         }
+        self.0.audit.must(Event::of(Kind::DeclareDead, who).run(run).trace(before.trace_id.as_deref())).await?;
         self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await
     }
 

@@ -3,7 +3,11 @@
 use longhaul_proto::api::{DrainBody, Drained};
 
 use super::{DrainError, Runs};
-use crate::{ledger::DrainRecord, model::Identity};
+use crate::{
+    audit::{Event, Kind},
+    ledger::DrainRecord,
+    model::Identity,
+};
 
 /// Most patterns of one command, and the longest reason, characters.
 const MAX_PATTERNS: usize = 1_000;
@@ -22,6 +26,8 @@ impl Runs {
         }
         let _one_at_a_time = self.0.draining.lock().await;
         let hosts = self.meant(who, &body.hosts)?;
+        let event = Event::of(Kind::Drain, who).with("hosts", hosts.clone()).with("reason", reason);
+        self.0.audit.must(event).await?;
         let at_ms = self.0.deps.clock.unix_ms();
         let drain = |host: &String| DrainRecord {
             host: host.clone(),
@@ -46,6 +52,7 @@ impl Runs {
         }
         let _one_at_a_time = self.0.draining.lock().await;
         let hosts = self.meant(who, &body.hosts)?;
+        self.0.audit.must(Event::of(Kind::Resume, who).with("hosts", hosts.clone())).await?;
         self.0.ledger.resume(hosts.clone()).await.map_err(DrainError::Ledger)?;
         self.0.fleet.resume(&hosts).await;
         tracing::info!(by = %who.principal, ?hosts, "hosts take runs again");

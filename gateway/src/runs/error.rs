@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
 use super::NotThere;
-use crate::{blobs::BlobError, ledger::LedgerError};
+use crate::{audit::NotAudited, blobs::BlobError, ledger::LedgerError};
 
 /// Why a submission made no run.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum SubmitError {
     /// Its code could not be stored.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// It must be in the audit log, and cannot be.
+    #[error(transparent)]
+    Unaudited(#[from] NotAudited),
     /// Too large.
     #[error("{0}")]
     TooLarge(String),
@@ -108,6 +111,9 @@ pub enum ControlError {
     /// The run is in a state in which this makes no sense.
     #[error("{0}")]
     WrongState(String),
+    /// It must be in the audit log, and cannot be.
+    #[error(transparent)]
+    Unaudited(#[from] NotAudited),
     /// The command could not be made durable.
     #[error(
         "the gateway could not record the request to end it: try again, and look at the disk of its data folder and its log"
@@ -146,6 +152,9 @@ pub enum DrainError {
     /// A host is connected, or holds unfinished runs.
     #[error("{0}")]
     InUse(String),
+    /// It must be in the audit log, and cannot be.
+    #[error(transparent)]
+    Unaudited(#[from] NotAudited),
     /// The command could not be made durable.
     #[error("the gateway could not record that, so nothing has changed: try again, and see the gateway's log")]
     Ledger(#[source] LedgerError),

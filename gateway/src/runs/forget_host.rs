@@ -3,7 +3,10 @@
 use longhaul_proto::api::{DrainBody, Forgotten};
 
 use super::{DrainError, Runs};
-use crate::model::Identity;
+use crate::{
+    audit::{Event, Kind},
+    model::Identity,
+};
 
 impl Runs {
     /// Forgets hosts, with their drains. The keys of their agents stay known: one that comes back after all is let in as
@@ -46,6 +49,7 @@ impl Runs {
         let mut ids: Vec<String> = known.filter(|info| hosts.contains(&info.name)).map(|info| info.agent_id).collect();
         ids.sort();
         ids.dedup();
+        self.0.audit.must(Event::of(Kind::HostsForgotten, who).with("hosts", hosts.clone())).await?;
         self.0.ledger.forget_agents(ids.clone()).await.map_err(DrainError::Ledger)?;
         self.0.ledger.resume(hosts.clone()).await.map_err(DrainError::Ledger)?;
         if !self.0.fleet.forget(ids).await {

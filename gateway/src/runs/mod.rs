@@ -43,6 +43,7 @@
 //!   each of their runs; [`reconcile`] decides that;
 //! - [`seal`] recognises this gateway's own requests in an agent's spool;
 //! - [`upkeep`] removes old records and asks agents to delete old spools;
+//! - [`egress`] knows what of a run may leave to AI clients;
 //! - [`drain`] drains and resumes hosts on an operator's command;
 //! - [`reads`] is what callers may read of runs;
 //! - [`snapshot`] makes the published snapshot of a run, on a `watch` that never makes the run's task wait.
@@ -57,6 +58,7 @@ mod control;
 mod data;
 mod do_files;
 mod drain;
+mod egress;
 mod error;
 mod files;
 mod finish;
@@ -107,6 +109,7 @@ use longhaul_proto::{
 
 use crate::{
     Deps, Options,
+    audit::{Audit, Event, Kind},
     blobs::Blobs,
     fleet::Fleet,
     ledger::Ledger,
@@ -123,7 +126,7 @@ use seal::SealKey;
 pub use crate::ledger::RunFilter;
 pub use agents::AgentsError;
 pub use data::{DataAsk, DataBytes, DataError};
-pub use do_files::{DoFileError, Entered};
+pub use do_files::{DoFileError, Entered, Left};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub use files::{ArtifactError, Fetched, Listed, Made, OpenFile};
 pub use help::{HelpAsked, HelpError};
@@ -216,6 +219,7 @@ pub(crate) struct Inner {
     pub(crate) fleet: Fleet,
     pub(crate) mirrors: Mirrors,
     pub(crate) blobs: Blobs,
+    pub(crate) audit: Audit,
     pub(crate) restore_guard: RestoreGuard,
     pub(crate) wall_clock: WallClock,
     pub(crate) seal: SealKey,
@@ -240,6 +244,7 @@ pub(crate) struct Inner {
 pub(crate) struct Kept {
     pub(crate) mirrors: Mirrors,
     pub(crate) blobs: Blobs,
+    pub(crate) audit: Audit,
 }
 
 /// The guards: what holds runs back or keeps records while the ledger or the clock may be wrong, the key that tells this
@@ -262,13 +267,14 @@ impl Runs {
         deps: Deps,
     ) -> Self {
         let Guards { restore_guard, wall_clock, seal, owner } = guards;
-        let Kept { mirrors, blobs } = kept;
+        let Kept { mirrors, blobs, audit } = kept;
         Self(Arc::new(Inner {
             options,
             ledger,
             fleet,
             mirrors,
             blobs,
+            audit,
             restore_guard,
             wall_clock,
             seal,
@@ -355,6 +361,7 @@ impl Runs {
         if !who.may_operate() {
             return Err(ControlError::Forbidden("trusting the clock needs a token with scope `operate`".to_owned()));
         }
+        self.0.audit.note(Event::of(Kind::ClockTrusted, who));
         self.0.wall_clock.trust();
         let now = rfc3339(self.0.deps.clock.unix_ms()).unwrap_or_default();
         tracing::warn!(by = %who.principal, now, "an operator says that the clock is right");

@@ -20,6 +20,7 @@ use super::{
     registry::RunHandle, snapshot::recorded,
 };
 use crate::{
+    audit::{Event, Kind},
     ledger::{AttemptRow, ListQuery, Read, TransitionRow},
     model::{Identity, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
 };
@@ -117,6 +118,10 @@ impl Runs {
         let more = records.len() > limit as usize;
         records.truncate(limit as usize);
         let next = records.last().filter(|_| more).map(|r| r.run);
+        let others = records.iter().filter(|record| record.principal != who.principal).count();
+        if others > 0 && who.origin.request().is_some() {
+            self.0.audit.note(Event::of(Kind::Read, who).with("what", "list").with("runs_of_others", others));
+        }
         let runs = records.iter().map(|record| match self.0.registry.get(record.run) {
             Some(active) => active.snapshot.borrow().clone(),
             None => Arc::new(recorded(record)),
@@ -248,6 +253,10 @@ impl Runs {
                 host.holders.push(HolderView { run_id, principal, since: since.clone() });
             });
         }
+        for host in &mut hosts {
+            let rule = self.egress_of_host(&host.name);
+            host.egress = (!rule.is_full()).then(|| rule.to_string());
+        }
         hosts.iter_mut().for_each(|host| host.holders.sort_by_key(|holder| holder.run_id));
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
@@ -275,15 +284,28 @@ impl Runs {
         let unknown = || FindError::Unknown(run.to_string());
         for looks_left in (0..LOOKS).rev() {
             if let Some(active) = self.0.registry.get(run) {
-                return if may(who, &active.principal()) { Ok(Look::Live(active)) } else { Err(unknown()) };
+                let principal = active.principal();
+                if !may(who, &principal) {
+                    return Err(unknown());
+                }
+                self.note_read(who, &principal, run);
+                return Ok(Look::Live(active));
             }
             let record = self.record(run).await?.filter(|r| may(who, &r.principal)).ok_or_else(unknown)?;
             if record.state.is_end() || looks_left == 0 {
+                self.note_read(who, &record.principal, run);
                 return Ok(Look::Ended(Box::new(record)));
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         Err(unknown())
+    }
+
+    /// An operator looks at another principal's run: of each request the first look at it is written down.
+    fn note_read(&self, who: &Identity, of: &Principal, run: RunId) {
+        if who.principal != *of && who.origin.reads_first(run) {
+            self.0.audit.note(Event::of(Kind::Read, who).run(run).with("of", of.to_string()));
+        }
     }
 
     pub(super) async fn record(&self, run: RunId) -> Result<Option<Record>, FindError> {

@@ -9,6 +9,7 @@ use longhaul_proto::{
     telemetry, wire,
 };
 
+use super::egress;
 use crate::model::{
     Activity, CancelRequest, Contact, Execution, Expected, OutputLengths, Progress, Record, RunSnapshot, UnixMs, Wait,
 };
@@ -130,6 +131,9 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         leftovers: execution.leftovers.clone(),
         artifacts: execution.artifacts.clone(),
         files_removed: end.files_removed.clone(),
+        egress: egress::recorded(detail),
+        ran_at: detail.attempts.iter().map(|attempt| attempt.at.clone()).collect(),
+        kept_in: None,
     }
 }
 

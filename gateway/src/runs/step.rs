@@ -8,7 +8,7 @@ use longhaul_proto::{
 };
 
 use super::{
-    Inner,
+    Inner, egress,
     run_task::{Interrupted, RunTask},
 };
 use crate::{
@@ -89,6 +89,7 @@ impl RunTask {
         if let Some((attempt, at)) = given.clone() {
             detail.give(attempt, at);
         }
+        egress::note(&self.inner, &mut detail);
         let mut step = Transition {
             run: self.record.run,
             from: self.record.state,
@@ -107,6 +108,7 @@ impl RunTask {
         if let Some((attempt, at)) = given {
             self.record.detail.give(attempt, at);
         }
+        egress::note(&self.inner, &mut self.record.detail);
         if to == RunState::Queued {
             self.queue_deadline = queue_deadline(&self.inner, &self.record);
         }

@@ -21,6 +21,7 @@ use super::{
     supervise::{LeaseCell, Reached, Start, supervise},
 };
 use crate::{
+    audit::{Event, Kind},
     ledger::{Dedupe, Inserted, LeaseChange, LedgerError, NewRun, UNKNOWN_BODY, is_call},
     metrics::count,
     model::{Asked, Identity, Need, Principal, Record, TRACE_STATE},
@@ -56,6 +57,12 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
                 count(&inner.metrics.joined);
             }
             journal::submitted(who, accepted);
+            if let Some(joined) = accepted.joined {
+                let event = Event::of(Kind::Joined, who)
+                    .run(accepted.run.run)
+                    .with("by", serde_json::to_value(joined).unwrap_or_default());
+                inner.audit.note(event.trace(accepted.run.trace_id.as_deref()));
+            }
         }
         Err(error) => {
             count(&inner.metrics.refused);
@@ -63,6 +70,7 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
                 count(&inner.metrics.over_limit);
             }
             tracing::info!(parent: &span, %error, "submission refused");
+            inner.audit.note(Event::of(Kind::SubmitRefused, who).with("why", error.to_string()));
         }
     }
     result
@@ -116,7 +124,17 @@ async fn record(
     let key = on_purpose.then(|| (submission.key.clone(), checked.body));
     let blobs = stored_code::digests(submission.source.as_ref());
     let new = NewRun { record, submission, key, dedupe, lease: LeaseChange::Keep, blobs };
+    inner.audit.must(asked(who, &new.record)).await?;
     insert_in_a_task(inner, new, fit, room, span).await
+}
+
+/// The line of the audit log that comes before the record.
+fn asked(who: &Identity, record: &Record) -> Event {
+    let asked = &record.detail.asked;
+    let trace = asked.traceparent.split('-').nth(1);
+    let event = Event::of(Kind::Submit, who).run(record.run).trace(trace).with("source", asked.source.clone());
+    let event = event.with("code_sha256", asked.found_sha256.clone()).with("host", asked.need.host.clone());
+    event.with("client", asked.client.clone())
 }
 
 /// Records a run in a task of its own: a caller that disconnects between commit and start must not leave a run without a

@@ -77,6 +77,9 @@ pub struct HostView {
     /// The runs that hold its seats, as far as the caller may know of them: its own, and to operators all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holders: Vec<HolderView>,
+    /// What of its runs and data may leave to AI clients, such as `output` or `full rows=off`; absent = everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<String>,
     /// Processes of Stata there that no Longhaul started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<ForeignView>,

@@ -69,7 +69,7 @@ impl Connections {
     /// When there are too many that have proved who they are.
     pub fn admit(&self, address: Option<IpAddr>) -> Result<Connection, Full> {
         let bounds = self.0.bounds;
-        let address = address.map(subscriber);
+        let (given, address) = (address, address.map(subscriber));
         let mut register = self.0.register();
         if !unbounded() {
             if let Some(of) = address.and_then(|a| register.by_address.get(&a))
@@ -100,7 +100,7 @@ impl Connections {
         Ok(Connection(Arc::new(State {
             listener: self.0.clone(),
             id,
-            direct: address.is_some(),
+            address: given,
             sent_head: AtomicBool::new(false),
             proven: AtomicBool::new(false),
             principal: OnceLock::new(),
@@ -155,7 +155,8 @@ pub struct Connection(Arc<State>);
 struct State {
     listener: Arc<Listener>,
     id: u64,
-    direct: bool,
+    /// As it was accepted; `None` = a proxy's.
+    address: Option<IpAddr>,
     sent_head: AtomicBool,
     proven: AtomicBool,
     principal: OnceLock<String>,
@@ -184,7 +185,7 @@ impl Connection {
     /// # Errors
     /// When the principal has too many connections; this one then stays unproven.
     pub fn belongs_to(&self, principal: &str) -> Result<(), TooMany> {
-        if self.0.direct && self.0.principal.get().is_none() {
+        if self.0.address.is_some() && self.0.principal.get().is_none() {
             let mut register = self.0.listener.register();
             let count = register.by_principal.get(principal).copied().unwrap_or(0);
             if count >= self.0.listener.bounds.per_principal && !unbounded() {
@@ -202,7 +203,12 @@ impl Connection {
 
     /// Whether it comes from a proxy that names the address of each request.
     pub fn is_proxied(&self) -> bool {
-        !self.0.direct
+        self.0.address.is_none()
+    }
+
+    /// The address that it came from; `None` for a proxy, whose requests name theirs.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.address
     }
 }
 

@@ -748,6 +748,32 @@ pub struct AgentInfo {
     /// of each run; absent = an earlier version
     #[prost(message, optional, tag = "40")]
     pub limits: ::core::option::Option<RunLimits>,
+    /// what may leave to AI clients; absent = everything. The gateway keeps to it
+    #[prost(message, optional, tag = "45")]
+    pub egress: ::core::option::Option<EgressRule>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EgressRule {
+    #[prost(enumeration = "EgressLevel", tag = "1")]
+    pub level: i32,
+    /// observations of data files do not leave
+    #[prost(bool, tag = "2")]
+    pub no_rows: bool,
+    /// graphs that runs left
+    #[prost(bool, tag = "3")]
+    pub no_graphs: bool,
+    /// other files that runs left
+    #[prost(bool, tag = "4")]
+    pub no_files: bool,
+    /// most observations of one answer; 0 = as many as have room
+    #[prost(uint32, tag = "5")]
+    pub row_limit: u32,
+    /// what fewer observations have is not told of data files; 0 = all is told
+    #[prost(uint32, tag = "6")]
+    pub min_cell: u32,
+    /// where the administrator set it, for those who are refused something
+    #[prost(string, tag = "7")]
+    pub set_in: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -1429,6 +1455,39 @@ pub struct DrawReply {
     /// 2 MiB at most
     #[prost(bytes = "vec", tag = "1")]
     pub png: ::prost::alloc::vec::Vec<u8>,
+}
+/// How much of a run may leave to AI clients. A gateway that does not know a value takes it for the narrowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EgressLevel {
+    /// all, as far as the switches allow it
+    Full = 0,
+    /// also what it printed, and its results
+    Output = 1,
+    /// state, return code, kind of error, times
+    Verdict = 2,
+}
+impl EgressLevel {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Full => "EGRESS_LEVEL_FULL",
+            Self::Output => "EGRESS_LEVEL_OUTPUT",
+            Self::Verdict => "EGRESS_LEVEL_VERDICT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EGRESS_LEVEL_FULL" => Some(Self::Full),
+            "EGRESS_LEVEL_OUTPUT" => Some(Self::Output),
+            "EGRESS_LEVEL_VERDICT" => Some(Self::Verdict),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

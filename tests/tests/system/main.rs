@@ -9,6 +9,7 @@
 mod answers;
 mod architecture;
 mod as_a_program;
+mod audit;
 mod batch;
 mod behind_nginx;
 mod blobs;
@@ -23,6 +24,7 @@ mod daemon_logs;
 mod data_files;
 mod disk;
 mod do_files;
+mod egress;
 mod ending;
 mod engines;
 mod envelope;

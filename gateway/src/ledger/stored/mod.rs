@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use longhaul_proto::api;
+use longhaul_proto::{api, egress::Egress};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
@@ -114,6 +114,8 @@ struct StoredDetail {
     wanted_cores: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cores: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    egress: Option<Egress>,
     earlier: Vec<StoredDead>,
     log_base: u64,
     console_base: u64,
@@ -229,6 +231,7 @@ impl From<&Detail> for StoredDetail {
             process: execution.process,
             profile_ran: execution.profile_ran,
             cores: execution.cores,
+            egress: execution.egress,
             imported: detail.origin.is_import(),
             unverified: detail.origin.is_unverified(),
             claims: detail.origin.claims(),
@@ -365,6 +368,7 @@ impl StoredDetail {
                 process: self.process,
                 profile_ran: self.profile_ran,
                 cores: self.cores,
+                egress: self.egress.take(),
             },
             death: None,
         }

@@ -44,9 +44,7 @@ pub(super) async fn log(call: &Call) -> Reply {
     if tokens.is_some() && (tail.is_some() || offset.is_some() || pattern.is_some()) {
         return Err("pass tokens without tail, offset and pattern: it shows the beginning and the end".into());
     }
-    let runs = &call.frontend.core.runs;
     let view = call.asked_run().await?;
-    let run = view.run;
     let stream = if args.text("stream").as_deref() == Some("console") { Stream::Console } else { Stream::Log };
     let part = match stream {
         Stream::Log => Part::user(&view),
@@ -57,7 +55,7 @@ pub(super) async fn log(call: &Call) -> Reply {
     if stream == Stream::Console && offset.is_some_and(|at| at > end) {
         return Err(format!("offset {} is past the end: the output has {end} bytes so far", offset.unwrap_or(0)));
     }
-    let output = Output { runs: runs.clone(), who: call.who.clone(), run, stream };
+    let output = call.output(&view, stream);
     let from = offset.unwrap_or(start).max(start);
     let budget = call.frontend.options().inline_limit.saturating_sub(FRAME);
     let head = words::message(&view, None, call.now_ms());

@@ -11,7 +11,10 @@ use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
 pub(super) use self::table::TOOLS;
-use super::call::{Answer, Call};
+use super::{
+    call::{Answer, Call},
+    egress::Gives,
+};
 
 /// What an argument may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub(super) struct Spec {
     description: &'static str,
     effect: Effect,
     pub(super) args: &'static [Arg],
+    /// What its answers give of runs and data, which a rule may refuse.
+    pub(super) gives: Gives,
     /// Whether a call of it may last.
     pub(super) waits: bool,
     /// What answers a call of it.

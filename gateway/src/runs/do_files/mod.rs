@@ -33,6 +33,7 @@ use crate::{
 };
 
 pub use read::{DoFileError, Entered};
+pub use results::Left;
 
 /// Runs whose do-files are fetched at once: enough for their notes to share commits, and at most 16 MiB in memory.
 const AT_ONCE: usize = 16;

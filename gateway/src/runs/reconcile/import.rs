@@ -17,6 +17,7 @@ use super::{
     hold, named, placement,
 };
 use crate::{
+    audit::{Event, Kind},
     fleet::{
         Lease,
         agent_port::{AgentError, Failure, Port},
@@ -24,7 +25,7 @@ use crate::{
     },
     ledger::{Dedupe, LeaseChange, LedgerError, NewRun},
     model::{Attempt, Need, Origin, Principal, Record},
-    runs::{BETWEEN_LOOKS, Inner, adopt, registry::Command, stored_code::total, submit::new_record},
+    runs::{BETWEEN_LOOKS, Inner, adopt, egress, registry::Command, stored_code::total, submit::new_record},
 };
 
 /// How often the import of a run checks whether the run's agent is still connected.
@@ -125,6 +126,7 @@ async fn fetch(
     }
     let mut record = imported_record(run, &submission, info, &snapshot, sealed);
     record.owner.clone_from(&inner.owner);
+    egress::note(inner, &mut record.detail);
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
@@ -135,6 +137,9 @@ async fn fetch(
         tracing::warn!(agent = %info.name, %run, "an imported run is unverified: an operator decides (`longhaul runs adopt`)");
         (None, Dedupe::default())
     };
+    // Where it cannot be written, that is counted and told: the run is there all the same.
+    let event = Event::own(Kind::Import).run(run).with("agent", info.name.clone()).with("verified", sealed);
+    let _ = inner.audit.must(event.with("of", record.principal.to_string())).await;
     let lease = if seat.is_some() { LeaseChange::Take } else { LeaseChange::Keep };
     let blobs = Vec::new();
     insert(inner, NewRun { record: record.clone(), submission, key, dedupe, lease, blobs }).await?;

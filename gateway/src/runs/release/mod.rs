@@ -25,6 +25,7 @@ pub(crate) use removed::{Shown, is_of, left, shown};
 
 use super::{ControlError, Inner, Look, Runs, do_files, files as copies};
 use crate::{
+    audit::{Event, Kind},
     fleet::agent_port::{AgentError, Failure, Port},
     ledger::LedgerError,
     model::{HeldSpool, Identity, OutputLengths, Principal, Record, RunSnapshot},
@@ -241,6 +242,7 @@ impl Runs {
         let Some((_, connection)) = connected.iter().find(|(id, _)| *id == record.agent_id()) else {
             return wrong(format!("agent {} is not connected: start it, then release again", record.host()));
         };
+        self.0.audit.must(Event::of(Kind::Release, who).run(run)).await?;
         let why = Reason::Command(who.principal.clone());
         let freed = free(&self.0, connection, &record, Files::Go, &why).await.map_err(ControlError::Ledger)?;
         match freed {

@@ -1,0 +1,42 @@
+//! Settings that are words with a meaning of their own: the audit log's, and what may leave to AI clients.
+
+use longhaul_proto::egress::{Egress, NotARule};
+
+use super::values::{Given, Value};
+
+/// What happens when the audit log cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AuditMode {
+    /// It is told, and everything goes on.
+    On,
+    /// What must be in it is refused.
+    Required,
+}
+
+impl Value for AuditMode {
+    fn read(given: Given) -> Result<Self, String> {
+        match given {
+            Given::Text(text) if text.trim() == "on" => Ok(Self::On),
+            Given::Text(text) if text.trim() == "required" => Ok(Self::Required),
+            _ => Err("expected on or required".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::On => "on".to_owned(),
+            Self::Required => "required".to_owned(),
+        }
+    }
+}
+
+impl Value for Egress {
+    fn read(given: Given) -> Result<Self, String> {
+        let Given::Text(text) = given else { return Err("expected a text such as \"full rows=off\"".into()) };
+        text.parse().map_err(|error: NotARule| error.to_string())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}

@@ -1,0 +1,49 @@
+//! What of runs and data may leave to AI clients. The rule of an agent is told with its registration; this gateway may have
+//! a narrower one for its pool. What was read under a rule stays under it: the record of a run keeps the rule of its time.
+
+use longhaul_proto::egress::Egress;
+
+use super::{Inner, Runs};
+use crate::model::{Detail, Placement, RunSnapshot};
+
+/// The rule of an attempt's time, kept with it; at each step, since an agent that is started again may have a narrower one.
+pub(super) fn note(inner: &Inner, detail: &mut Detail) {
+    let Some(present) = detail.present_mut() else { return };
+    let now = inner.egress_at(&present.at);
+    let narrow = present.execution.egress.take().unwrap_or_default().and(&now);
+    present.execution.egress = Some(narrow).filter(|rule| !rule.is_full());
+}
+
+/// The narrowest rule that the record has: output of earlier attempts is in the same mirror.
+pub(super) fn recorded(detail: &Detail) -> Egress {
+    let rules = detail.attempts.iter().filter_map(|attempt| attempt.execution.egress.as_ref());
+    rules.fold(Egress::default(), |narrow, rule| narrow.and(rule))
+}
+
+impl Inner {
+    fn egress_at(&self, at: &Placement) -> Egress {
+        self.fleet.egress(&at.agent_id).and(&self.egress_of_pool(&at.pool))
+    }
+
+    fn egress_of_pool(&self, pool: &str) -> Egress {
+        let rules = &self.options.egress_pools;
+        rules.get(pool).or_else(|| rules.get("*")).cloned().unwrap_or_default()
+    }
+}
+
+impl Runs {
+    /// What of a run may leave: the rule of its time or of now, whichever is narrower.
+    pub fn egress(&self, run: &RunSnapshot) -> Egress {
+        run.ran_at.iter().fold(run.egress.clone(), |narrow, at| narrow.and(&self.0.egress_at(at)))
+    }
+
+    /// What of the data of a host may leave now; of several agents of one name what all of them allow.
+    pub fn egress_of_host(&self, host: &str) -> Egress {
+        let infos = self.0.fleet.infos();
+        let its = infos.iter().filter(|(info, _)| info.name == host);
+        its.fold(Egress::default(), |narrow, (info, _)| {
+            let rule = Egress::of_wire(info.egress.as_ref());
+            narrow.and(&rule).and(&self.0.egress_of_pool(&crate::fleet::pool_name(info)))
+        })
+    }
+}
