@@ -9,13 +9,18 @@
 {title:Syntax}
 
 {p 8 15 2}
-{cmdab:l:ist} [{varlist}] {ifin}
+{cmdab:l:ist} [{varlist}] {ifin} [{cmd:,} {it:options}]
+
+{synoptset 16}{...}
+{synopt:{opt c:lean}}no lines around the table{p_end}
+{synopt:{opt noh:eader}}no names of variables{p_end}
+{synopt:{opt noo:bs}}no numbers of observations{p_end}
 
 {marker description}{...}
 {title:Description}
 
 {pstd}
-{cmd:list} shows a table of the values of variables, with the number of each observation.
+{cmd:list} shows a table of the values of variables, with the number of each observation. Other options end in r(198).
 
 {marker examples}{...}
 {title:Examples}
