@@ -22,6 +22,7 @@
 pub mod api;
 pub mod auth;
 pub mod blobs;
+pub mod ca;
 mod draw;
 pub mod fleet;
 pub mod frontend;

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Deps, Options, auth,
     blobs::{BlobLimits, Blobs},
+    ca,
     fleet::{Dialing, Fleet, Remembered, connection},
     frontend::{Core, Frontend},
     http::{self, FleetService},
@@ -87,6 +88,9 @@ pub enum StartError {
     /// The listener has no address.
     #[error("the listening socket cannot be used")]
     Listener(#[source] io::Error),
+    /// There is no certificate for clients, or it would be needed.
+    #[error(transparent)]
+    Tls(#[from] ca::TlsError),
     /// Other machines could reach the port without a token.
     #[error("{0}")]
     Open(String),
@@ -98,6 +102,8 @@ pub struct Gateway {
     pub addr: SocketAddr,
     /// The URL that clients and agents use.
     pub url: String,
+    /// The socket by which commands of this user reach it.
+    pub socket: Option<PathBuf>,
     /// What the HTTP and MCP layers work with.
     pub core: Core,
     /// Whether the owner's token was made at this start.
@@ -192,13 +198,14 @@ async fn guards(
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
     let options = Arc::new(options);
     let addr = listener.local_addr().map_err(StartError::Listener)?;
-    let url = options.advertise.clone().unwrap_or_else(|| format!("http://{}", dialable(addr)));
-    let url = url.trim_end_matches('/').to_owned();
     let home = options.data.join("gateway");
     private::check_folder(&options.data)?;
     let failed = |source| StartError::Data { folder: options.data.clone(), source };
     durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
     let lock = lock(&home, &options.data)?;
+    let keys = key_store::Folder::new(&options.data);
+    let certificates = certificates(&options, &keys, addr, &deps)?;
+    let url = url(&options, addr, certificates.is_some());
 
     // The ledger's writer ends last, so it is not among the tasks that the shutdown waits for first.
     let ledger_tasks = Tasks::new();
@@ -206,7 +213,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
     let (_, first_token) = credentials.map_err(StartError::Credentials)?;
-    let Secrets { join, task_key, seal, key } = Secrets::ensure(&key_store::Folder::new(&options.data), &options)?;
+    let Secrets { join, task_key, seal, key } = Secrets::ensure(&keys, &options)?;
 
     let remembered = remembered(&*ledger, &deps).await?;
     let metrics = Arc::new(Metrics::default());
@@ -227,6 +234,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         blobs: runs.0.blobs.clone(),
         ledger,
         metrics,
+        certificates,
         task_key,
         incarnation,
         deps,
@@ -236,19 +244,65 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 
+    let (local, socket) = local(core.options.socket.as_deref()).unzip();
+    let listeners = http::Listeners { port: listener, local };
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
     let service = FleetService::new(&runs, core.incarnation.clone());
     let tasks = core.deps.tasks.clone();
     keep_up(&tasks, &runs);
+    if let Some(certificates) = core.certificates.clone() {
+        tasks.spawn_until_stop(certificates.keep(core.deps.clock.clone()));
+    }
     let frontend = Frontend::new(core.clone());
     let mcp = make_mcp(&frontend);
     tasks.spawn(async move {
-        if let Err(error) = http::serve(frontend, listener, key, service, mcp).await {
+        if let Err(error) = http::serve(frontend, listeners, key, service, mcp).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the port is not served any more");
         }
     });
     tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
-    Ok(Gateway { addr, url, core, first_token, ledger_tasks, _lock: lock })
+    Ok(Gateway { addr, url, socket, core, first_token, ledger_tasks, _lock: lock })
+}
+
+/// The URL that clients and agents use. Of an advertised one the scheme is what the port speaks.
+fn url(options: &Options, addr: SocketAddr, encrypted: bool) -> String {
+    let scheme = if encrypted { "https" } else { "http" };
+    let url = options.advertise.clone().unwrap_or_else(|| format!("{scheme}://{}", dialable(addr)));
+    let url = url.trim_end_matches('/').to_owned();
+    match url.strip_prefix("http://") {
+        Some(place) if encrypted => {
+            tracing::warn!(
+                "the port speaks TLS to clients of other machines: {url} is told to them as https://{place}"
+            );
+            format!("https://{place}")
+        }
+        _ => url,
+    }
+}
+
+/// The socket of this user; without it commands use the port.
+fn local(path: Option<&Path>) -> Option<(http::Local, PathBuf)> {
+    let path = path?;
+    match http::Local::open(path) {
+        Ok(local) => Some((local, path.to_owned())),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no socket for commands of this user");
+            None
+        }
+    }
+}
+
+/// What clients are shown that speak TLS, for the names under which the gateway answers.
+fn certificates(
+    options: &Options,
+    keys: &dyn KeyStore,
+    addr: SocketAddr,
+    deps: &Deps,
+) -> Result<Option<ca::Certificates>, ca::TlsError> {
+    let f = &options.frontend;
+    let advertised = options.advertise.as_deref().unwrap_or_default();
+    let names = auth::origin::Allowed::new(addr, advertised, &f.allowed_hosts, &f.allowed_origins);
+    ca::open(options, keys, addr, names.hosts(), &deps.clock)
 }
 
 /// What the gateway's folder keeps in files.

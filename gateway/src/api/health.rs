@@ -37,14 +37,27 @@ pub(super) async fn ready(
             Err(Problem::unavailable("not ready: its log says why, and so does this path with a token"))
         };
     }
-    match frontend.core.runs.ready().await {
+    match is_ready(&frontend).await {
         Ok(()) => {
             // It accepts work all the same.
-            let paused = frontend.core.runs.sweep_paused().map(|why| format!("note: {why}\n"));
-            Ok(format!("ready\n{}", paused.unwrap_or_default()))
+            let certificate = frontend.core.certificates.as_ref().and_then(|all| all.note(now_s(&frontend)));
+            let notes = [frontend.core.runs.sweep_paused(), certificate].into_iter().flatten();
+            Ok(notes.fold("ready\n".to_owned(), |text, note| format!("{text}note: {note}\n")))
         }
         Err(why) => Err(Problem::unavailable(why)),
     }
+}
+
+/// Whether it can accept work, and clients can reach it.
+async fn is_ready(frontend: &Frontend) -> Result<(), String> {
+    if let Some(why) = frontend.core.certificates.as_ref().and_then(|all| all.expired(now_s(frontend))) {
+        return Err(why);
+    }
+    frontend.core.runs.ready().await
+}
+
+fn now_s(frontend: &Frontend) -> i64 {
+    frontend.core.deps.clock.unix_ms() / 1000
 }
 
 /// Whether it is ready, by a look that others may have had a moment ago; those who ask meanwhile wait for that one.
@@ -54,7 +67,7 @@ async fn looked(frontend: &Frontend) -> bool {
     match *last {
         Some((at, ready)) if now.saturating_sub(at) < LOOK_AGAIN => ready,
         _ => {
-            let ready = frontend.core.runs.ready().await.is_ok();
+            let ready = is_ready(frontend).await.is_ok();
             *last = Some((frontend.core.deps.clock.monotonic(), ready));
             ready
         }
@@ -76,6 +89,7 @@ fn text(frontend: &Frontend, hosts: &Hosts) -> String {
         single(&mut out, name, kind, help, value);
     }
     connections(&mut out, frontend);
+    certificates(&mut out, frontend);
     let mut head = |name: &str, help: &str| {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
     };
@@ -130,6 +144,15 @@ fn connections(out: &mut String, frontend: &Frontend) {
     let _ = writeln!(out, "# HELP {name} Connections refused or closed, by reason\n# TYPE {name} counter");
     for (reason, count) in frontend.connections.refused() {
         let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.as_str());
+    }
+}
+
+fn certificates(out: &mut String, frontend: &Frontend) {
+    let Some(certificates) = &frontend.core.certificates else { return };
+    let name = "longhaul_certificate_expiry_timestamp_seconds";
+    let _ = writeln!(out, "# HELP {name} When a certificate of the port ends, Unix time\n# TYPE {name} gauge");
+    for (which, until_s) in certificates.ends() {
+        let _ = writeln!(out, "{name}{{certificate=\"{which}\"}} {until_s}");
     }
 }
 

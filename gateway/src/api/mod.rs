@@ -6,6 +6,7 @@
 
 mod agents;
 mod blobs;
+mod certificate;
 mod data;
 mod do_files;
 mod events;
@@ -31,6 +32,7 @@ use axum::{
 };
 
 use crate::frontend::{Frontend, disconnect};
+use longhaul_proto::api::CA_CERTIFICATE;
 
 /// All routes of the API.
 pub fn router(frontend: Frontend) -> Router {
@@ -38,6 +40,7 @@ pub fn router(frontend: Frontend) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route(CA_CERTIFICATE, get(certificate::root))
         .route("/api/v1/runs", get(runs::list).post(runs::submit))
         .route("/api/v1/runs/adopt", post(runs::adopt_from))
         .route("/api/v1/runs/{run}", get(runs::get))

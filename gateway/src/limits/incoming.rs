@@ -102,6 +102,11 @@ impl Incoming {
         }
     }
 
+    /// Counts a connection over the socket of this user; `None` = there is no room for it.
+    pub fn admit_local(&self) -> Option<Connection> {
+        self.0.connections.admit(None).inspect_err(|full| self.log(&full.to_string())).ok()
+    }
+
     /// Logs that something was refused, at a bounded rate.
     pub fn log(&self, what: &str) {
         let now = tokio::time::Instant::now();

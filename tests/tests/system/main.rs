@@ -13,6 +13,7 @@ mod batch;
 mod blobs;
 mod chance;
 mod chaos;
+mod client_tls;
 mod clients;
 mod conformance;
 mod connections;
