@@ -1,9 +1,11 @@
 //! Starting and stopping a gateway.
 
+mod doors;
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -204,8 +206,8 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
     let lock = lock(&home, &options.data)?;
     let keys = key_store::Folder::new(&options.data);
-    let certificates = certificates(&options, &keys, addr, &deps)?;
-    let url = url(&options, addr, certificates.is_some());
+    let certificates = doors::certificates(&options, &keys, addr, &deps)?;
+    let url = doors::url(&options, addr, certificates.is_some());
 
     // The ledger's writer ends last, so it is not among the tasks that the shutdown waits for first.
     let ledger_tasks = Tasks::new();
@@ -244,7 +246,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 
-    let (local, socket) = local(core.options.socket.as_deref()).unzip();
+    let (local, socket) = doors::local(core.options.socket.as_deref()).unzip();
     let listeners = http::Listeners { port: listener, local };
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
     let service = FleetService::new(&runs, core.incarnation.clone());
@@ -262,47 +264,6 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     });
     tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
     Ok(Gateway { addr, url, socket, core, first_token, ledger_tasks, _lock: lock })
-}
-
-/// The URL that clients and agents use. Of an advertised one the scheme is what the port speaks.
-fn url(options: &Options, addr: SocketAddr, encrypted: bool) -> String {
-    let scheme = if encrypted { "https" } else { "http" };
-    let url = options.advertise.clone().unwrap_or_else(|| format!("{scheme}://{}", dialable(addr)));
-    let url = url.trim_end_matches('/').to_owned();
-    match url.strip_prefix("http://") {
-        Some(place) if encrypted => {
-            tracing::warn!(
-                "the port speaks TLS to clients of other machines: {url} is told to them as https://{place}"
-            );
-            format!("https://{place}")
-        }
-        _ => url,
-    }
-}
-
-/// The socket of this user; without it commands use the port.
-fn local(path: Option<&Path>) -> Option<(http::Local, PathBuf)> {
-    let path = path?;
-    match http::Local::open(path) {
-        Ok(local) => Some((local, path.to_owned())),
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "no socket for commands of this user");
-            None
-        }
-    }
-}
-
-/// What clients are shown that speak TLS, for the names under which the gateway answers.
-fn certificates(
-    options: &Options,
-    keys: &dyn KeyStore,
-    addr: SocketAddr,
-    deps: &Deps,
-) -> Result<Option<ca::Certificates>, ca::TlsError> {
-    let f = &options.frontend;
-    let advertised = options.advertise.as_deref().unwrap_or_default();
-    let names = auth::origin::Allowed::new(addr, advertised, &f.allowed_hosts, &f.allowed_origins);
-    ca::open(options, keys, addr, names.hosts(), &deps.clock)
 }
 
 /// What the gateway's folder keeps in files.
@@ -348,17 +309,6 @@ impl Gateway {
         let closed = tokio::time::timeout(left(), self.core.ledger.close()).await.is_ok();
         self.ledger_tasks.shutdown(left()).await && clean && closed
     }
-}
-
-/// An address that this machine can dial: a wildcard becomes loopback.
-fn dialable(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        addr.set_ip(match addr {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        });
-    }
-    addr
 }
 
 /// Allows one gateway per folder. The lock ends with its process; the text in the file is for people.

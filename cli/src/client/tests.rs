@@ -6,6 +6,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::access::Access;
 
 /// Answers one request with `answer`; returns the request.
 async fn serve(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {

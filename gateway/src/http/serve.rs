@@ -12,7 +12,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use longhaul_proto::{
-    connections::{Bounded, Connection, Lingering},
+    connections::{Bounded, Connection, Lingering, Reason},
     faults,
     transport::{self, Https, Key, dial::WINDOWS},
 };
@@ -149,7 +149,7 @@ async fn admitted(incoming: &Incoming, accepted: io::Result<Option<UnixStream>>)
     match accepted {
         Ok(Some(stream)) => incoming.admit_local().map(|connection| (stream, connection)),
         Ok(None) => {
-            incoming.log("it came over the socket from another user");
+            incoming.refused(Reason::User, "it came over the socket from another user");
             None
         }
         Err(error) => {
@@ -196,7 +196,7 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         session.counts_as(requests.connection.clone());
     }
     if let Some(refusing) = speaks.refusing.filter(|_| !accepted.encrypted) {
-        requests.incoming.log("it came in the clear from another machine, where TLS is spoken");
+        requests.incoming.refused(Reason::Clear, "it came in the clear from another machine, where TLS is spoken");
         requests.router = refusing;
     }
     requests.session = accepted.session;

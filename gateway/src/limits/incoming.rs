@@ -121,6 +121,12 @@ impl Incoming {
         tracing::warn!(untold, "a connection was refused: {what}. `longhaul_connections_refused_total` counts them");
     }
 
+    /// Counts a connection that is refused for what it is, and logs it.
+    pub fn refused(&self, reason: Reason, what: &str) {
+        self.0.connections.count(reason);
+        self.log(what);
+    }
+
     /// The process has no descriptor left.
     pub fn out_of_files(&self, error: &std::io::Error) {
         self.0.connections.count(Reason::Files);

@@ -191,6 +191,9 @@ async fn other_machines_are_answered_by_tls_alone() {
         if bug.is_empty() {
             let said = || gateway.daemon.printed().contains("came in the clear from another machine").then_some(());
             wait::until_now(wait::SOON, "the log says so", said).await;
+            let (_, metrics) = asked(&gateway.api, gateway.api.url(), "/metrics").await;
+            assert!(!metrics.contains("refused_total{reason=\"clear\"} 0"), "{metrics}");
+            assert!(metrics.contains("refused_total{reason=\"clear\"} "), "{metrics}");
         }
     }
 }
