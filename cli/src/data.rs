@@ -4,6 +4,8 @@
 //! gateway/lock       held by the gateway that serves this folder; a lock dies with its holder, a pid file does not
 //! endpoint.json      {url, pid} of that gateway
 //! credentials.json   {url, token, principal} of the folder's owner
+//! ca.pem             the root of its certificate, where it has an authority of its own
+//! logins.json        {URL: {token, root}} of gateways elsewhere (access.rs)
 //! ```
 
 use std::{
@@ -26,6 +28,12 @@ pub(crate) struct Endpoint {
     /// It runs inside a command and ends with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) embedded: bool,
+    /// The socket by which commands of this user reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Its certificate was issued by the authority in this folder.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) issued: bool,
     /// What its operator should know of it, in words; `None` = not all of it serves yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) notices: Option<Vec<String>>,
@@ -154,8 +162,21 @@ mod tests {
     fn an_endpoint_is_removed_by_its_writer_only() {
         let folder = tempfile::tempdir().unwrap();
         let data = Data(folder.path().to_path_buf());
-        let ours = Endpoint { url: "http://127.0.0.1:1".into(), pid: 1, embedded: false, notices: None };
-        let theirs = Endpoint { url: "http://127.0.0.1:2".into(), pid: 2, embedded: true, notices: Some(vec![]) };
+        let ours = Endpoint {
+            url: "http://127.0.0.1:1".into(),
+            pid: 1,
+            embedded: false,
+            socket: None,
+            issued: false,
+            notices: None,
+        };
+        let theirs = Endpoint {
+            url: "http://127.0.0.1:2".into(),
+            pid: 2,
+            embedded: true,
+            notices: Some(vec![]),
+            ..ours.clone()
+        };
         data.write_endpoint(&theirs).unwrap();
         data.remove_endpoint(&ours);
         assert_eq!(data.endpoint(), Some(theirs.clone()));

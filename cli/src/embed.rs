@@ -12,10 +12,11 @@ use longhaul_gateway::Gateway;
 use longhaul_proto::words;
 
 use crate::{
+    access,
     client::{Client, ClientError},
     context::{Context, Failure},
     data::{Data, Endpoint},
-    gateway_handle::{self, Need},
+    gateway_handle::Need,
     output::say,
     serve,
 };
@@ -70,6 +71,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
     let mut inner = context.clone();
     let s = &mut inner.config.settings;
     (s.listen, s.advertise, s.no_auth, s.approve_agents) = (None, None, None, None);
+    (s.tls, s.tls_cert, s.tls_key) = (None, None, None);
     if need.engine.is_some() {
         s.engine = need.engine;
     }
@@ -84,8 +86,14 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
         Err(longhaul_gateway::StartError::Held { .. }) => return Err(EmbedError::Held),
         Err(error) => return Err(EmbedError::Failed(words::chain(&error))),
     };
-    let endpoint =
-        Endpoint { url: format!("http://{}", gateway.addr), pid: std::process::id(), embedded: true, notices: None };
+    let endpoint = Endpoint {
+        url: format!("http://{}", gateway.addr),
+        pid: std::process::id(),
+        embedded: true,
+        socket: gateway.socket.clone(),
+        issued: false,
+        notices: None,
+    };
     context
         .data
         .write_endpoint(&endpoint)
@@ -102,7 +110,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
 
 async fn begin(context: &Context, need: Need, embedded: &mut Embedded) -> Result<Client, EmbedError> {
     let url = embedded.endpoint.url.clone();
-    let client = Client::new(&url, gateway_handle::token(context, &url)?)?;
+    let client = access::client(context, &url)?;
     if need.no_agent || (!need.starts_runs && !context.data.has_agent()) {
         // Reading makes nothing: what a gateway alone has recorded is all there is.
         return Ok(client);

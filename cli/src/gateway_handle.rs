@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::{
+    access,
     client::Client,
     config::Engine,
     context::{Context, Failure},
@@ -79,8 +80,7 @@ impl GatewayHandle {
     /// With what to do.
     pub(crate) async fn open(context: &Context, need: Need) -> Result<Self, Failure> {
         if let Some(url) = &context.config.settings.gateway {
-            let token = token(context, &url.0)?;
-            return Ok(Self { client: Client::new(&url.0, token)?, need, served_by: ServedBy::Named });
+            return Ok(Self { client: access::client(context, &url.0)?, need, served_by: ServedBy::Named });
         }
         let (client, served_by) = of_folder(context, need).await?;
         Ok(Self { client, need, served_by })
@@ -153,7 +153,7 @@ async fn of_folder(context: &Context, need: Need) -> Result<(Client, ServedBy), 
                 Err(error) => return Err(Failure::system(error.to_string())),
             }
         } else if let Some(endpoint) = data.endpoint() {
-            let client = Client::new(&endpoint.url, token(context, &endpoint.url)?)?;
+            let client = access::client(context, &endpoint.url)?;
             // The file may be that of an earlier daemon.
             if client.healthy().await.is_ok() || context.clock.monotonic() >= until {
                 return Ok((client, if endpoint.embedded { ServedBy::OtherCommand } else { ServedBy::Daemon }));
@@ -167,24 +167,4 @@ async fn of_folder(context: &Context, need: Need) -> Result<(Client, ServedBy), 
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// The token for a gateway: configured, else the data folder's own if it is for that gateway.
-///
-/// # Errors
-/// When the configured token file cannot be read.
-pub(crate) fn token(context: &Context, url: &str) -> Result<Option<String>, Failure> {
-    let settings = &context.config.settings;
-    if let Some(token) = &settings.token {
-        return Ok(Some(token.0.clone()));
-    }
-    if let Some(path) = &settings.token_file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Failure::usage(format!("cannot read the token file {}: {e}", path.display())))?;
-        return Ok(Some(text.trim().to_owned()));
-    }
-    let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
-    // A daemon may be reached at the address it listens on or the one it advertises; both are its own.
-    let own = context.data.endpoint().is_some_and(|e| same(&e.url, url));
-    Ok(context.data.credentials().filter(|c| own || same(&c.url, url)).map(|c| c.token))
 }

@@ -12,6 +12,7 @@
 //! process ([`embed`]); [`follow`] brings a run's output and end home over every interruption. The command line is a
 //! client of the gateway's HTTP API like any other: it has no access that other clients lack.
 
+mod access;
 mod args;
 mod client;
 mod clients;
@@ -40,8 +41,8 @@ use longhaul_proto::{clock::Clock, telemetry};
 use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
-        agents, audit, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, own, packages,
-        results, run, runs, simple, stata, stata_help, tokens,
+        agents, audit, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, login, own,
+        packages, results, run, runs, simple, stata, stata_help, tokens,
     },
     config::{Config, Env},
     context::{Context, Failure},
@@ -170,6 +171,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
         Command::Agents(args) => Box::pin(agents::agents(context, args)).await,
+        Command::Login(args) => Box::pin(login::login(context, args)).await,
         Command::Drain(args) => Box::pin(drain::drain(context, args)).await,
         Command::Resume(args) => Box::pin(drain::resume(context, args)).await,
         Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,

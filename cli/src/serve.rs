@@ -8,7 +8,8 @@ use longhaul_proto::{egress::Egress, join::JoinSecret, private};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{AuditMode, Engine, Settings},
+    access,
+    config::{AuditMode, Engine, Settings, Tls},
     context::{Context, Failure},
     run_limits,
 };
@@ -64,6 +65,13 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     let mut o = longhaul_gateway::Options { data: context.data.path().to_owned(), ..Default::default() };
     o.advertise = s.advertise.as_ref().map(|u| u.0.clone());
     o.no_auth = s.no_auth.unwrap_or(false);
+    o.socket = access::socket_of(context);
+    o.tls = tls(s)?;
+    o.insecure_network = s.insecure_network.unwrap_or(false);
+    put(&mut o.certificate_lifetime, s.certificate_lifetime.map(|t| t.0));
+    if o.certificate_lifetime < Duration::from_secs(1) {
+        return Err(Failure::usage("certificate_lifetime must be 1 s or more"));
+    }
     o.join_secret = configured_secret(s)?;
     o.approve_agents = s.approve_agents.unwrap_or(false);
     o.restored = s.restored.unwrap_or(false);
@@ -126,6 +134,26 @@ fn egress_pools(context: &Context) -> Result<BTreeMap<String, Egress>, Failure> 
 fn set_in(context: &Context, key: &str) -> String {
     let origin = context.config.origin(key).map(ToString::to_string).unwrap_or_default();
     format!("`{key}` ({origin})")
+}
+
+/// What clients are answered with that speak TLS.
+fn tls(s: &Settings) -> Result<longhaul_gateway::options::Tls, Failure> {
+    use longhaul_gateway::options;
+    match (&s.tls_cert, &s.tls_key, s.tls) {
+        (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => Err(Failure::usage(
+            "`tls` and `tls_cert` are both set: name a certificate of your own, or say `auto` or `off`",
+        )),
+        (Some(certificate), Some(key), None) => {
+            Ok(options::Tls::Files { certificate: certificate.clone(), key: key.clone() })
+        }
+        (Some(_), None, None) => {
+            Err(Failure::usage("`tls_cert` needs the certificate's private key: set `tls_key` too"))
+        }
+        (None, Some(_), None) => Err(Failure::usage("`tls_key` is the key of a certificate: set `tls_cert` too")),
+        (None, None, Some(Tls::Auto)) => Ok(options::Tls::BuiltIn),
+        (None, None, Some(Tls::Off)) => Ok(options::Tls::Off),
+        (None, None, None) => Ok(options::Tls::ByAddress),
+    }
 }
 
 fn proxies(texts: &[String]) -> Result<Vec<Network>, Failure> {

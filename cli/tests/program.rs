@@ -36,7 +36,7 @@ fn mistakes_end_with_2_and_are_named() {
     check(&[], &["run"], &["FILE"]);
     check(&[], &["run", "x.do", "--timeout", "soon"], &["soon", "15min"]);
     check(&[], &["run", "none.do"], &["none.do", "no such file"]);
-    check(&[], &["runs", "--gateway", "https://gw"], &["plain HTTP"]);
+    check(&[], &["runs", "--gateway", "ftp://gw"], &["https://gateway.lab"]);
     check(&[], &["runs", "--state", "asleep"], &["succeeded"]);
     check(&[("LONGHAUL_SEETS", "2")], &["runs"], &["LONGHAUL_SEETS", "LONGHAUL_SEATS"]);
     check(&[("LONGHAUL_CONFIG", "/nowhere.toml")], &["runs"], &["/nowhere.toml"]);

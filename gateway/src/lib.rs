@@ -23,6 +23,7 @@ pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod blobs;
+pub mod ca;
 mod draw;
 pub mod fleet;
 pub mod frontend;

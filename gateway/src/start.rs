@@ -1,9 +1,11 @@
 //! Starting and stopping a gateway.
 
+mod doors;
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -28,6 +30,7 @@ use crate::{
     audit::{self, Audit},
     auth,
     blobs::{BlobLimits, Blobs},
+    ca,
     fleet::{Dialing, Fleet, Remembered, connection},
     frontend::{Core, Frontend},
     http::{self, FleetService},
@@ -98,6 +101,9 @@ pub enum StartError {
     /// The listener has no address.
     #[error("the listening socket cannot be used")]
     Listener(#[source] io::Error),
+    /// There is no certificate for clients, or it would be needed.
+    #[error(transparent)]
+    Tls(#[from] ca::TlsError),
     /// Other machines could reach the port without a token.
     #[error("{0}")]
     Open(String),
@@ -109,6 +115,8 @@ pub struct Gateway {
     pub addr: SocketAddr,
     /// The URL that clients and agents use.
     pub url: String,
+    /// The socket by which commands of this user reach it.
+    pub socket: Option<PathBuf>,
     /// What the HTTP and MCP layers work with.
     pub core: Core,
     /// Whether the owner's token was made at this start.
@@ -203,13 +211,14 @@ async fn guards(
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
     let options = Arc::new(options);
     let addr = listener.local_addr().map_err(StartError::Listener)?;
-    let url = options.advertise.clone().unwrap_or_else(|| format!("http://{}", dialable(addr)));
-    let url = url.trim_end_matches('/').to_owned();
     let home = options.data.join("gateway");
     private::check_folder(&options.data)?;
     let failed = |source| StartError::Data { folder: options.data.clone(), source };
     durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
     let lock = lock(&home, &options.data)?;
+    let keys = key_store::Folder::new(&options.data);
+    let certificates = doors::certificates(&options, &keys, addr, &deps)?;
+    let url = doors::url(&options, addr, certificates.is_some());
 
     // The ledger's writer ends last, so it is not among the tasks that the shutdown waits for first.
     let ledger_tasks = Tasks::new();
@@ -219,7 +228,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let audit = open_audit(&options, &deps, &incarnation, &ledger_tasks).await?;
     let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
     let (_, first_token) = credentials.map_err(StartError::Credentials)?;
-    let Secrets { join, task_key, seal, key } = Secrets::ensure(&key_store::Folder::new(&options.data), &options)?;
+    let Secrets { join, task_key, seal, key } = Secrets::ensure(&keys, &options)?;
 
     let remembered = remembered(&*ledger, &deps).await?;
     let metrics = Arc::new(Metrics::default());
@@ -241,6 +250,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         blobs: runs.0.blobs.clone(),
         ledger,
         metrics,
+        certificates,
         task_key,
         incarnation,
         deps,
@@ -250,19 +260,24 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 
+    let (local, socket) = doors::local(core.options.socket.as_deref()).unzip();
+    let listeners = http::Listeners { port: listener, local };
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
     let service = FleetService::new(&runs, core.incarnation.clone());
     let tasks = core.deps.tasks.clone();
     keep_up(&tasks, &runs);
+    if let Some(certificates) = core.certificates.clone() {
+        tasks.spawn_until_stop(certificates.keep(core.deps.clock.clone()));
+    }
     let frontend = Frontend::new(core.clone());
     let mcp = make_mcp(&frontend);
     tasks.spawn(async move {
-        if let Err(error) = http::serve(frontend, listener, key, service, mcp).await {
+        if let Err(error) = http::serve(frontend, listeners, key, service, mcp).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the port is not served any more");
         }
     });
     tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
-    Ok(Gateway { addr, url, core, first_token, ledger_tasks, _lock: lock })
+    Ok(Gateway { addr, url, socket, core, first_token, ledger_tasks, _lock: lock })
 }
 
 /// What the gateway's folder keeps in files.
@@ -323,17 +338,6 @@ impl Gateway {
         let closed = tokio::time::timeout(left(), self.core.ledger.close()).await.is_ok() && closed;
         self.ledger_tasks.shutdown(left()).await && clean && closed
     }
-}
-
-/// An address that this machine can dial: a wildcard becomes loopback.
-fn dialable(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        addr.set_ip(match addr {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        });
-    }
-    addr
 }
 
 /// Allows one gateway per folder. The lock ends with its process; the text in the file is for people.

@@ -7,6 +7,7 @@
 //! - [`ids`], [`clock`] and [`tasks`]: ids, time and spawning are passed in, so that tests can replay them;
 //! - [`back_off`]: the wait between two tries;
 //! - [`ordered_watch`] and [`grpc_transport`]: a value that many follow, and a transport for calls, likewise;
+//! - [`certificate`]: what is read of a certificate without trusting it;
 //! - [`digest`]: the digest of some content;
 //! - [`paths`]: clients' paths, of any operating system;
 //! - [`principal`]: who owns a run, and how people write that;
@@ -27,6 +28,7 @@
 
 pub mod api;
 pub mod back_off;
+pub mod certificate;
 pub mod clock;
 pub mod connections;
 pub mod descriptors;

@@ -69,6 +69,30 @@ pub fn check_folder(path: &Path) -> Result<(), NotPrivate> {
     Ok(())
 }
 
+/// Checks that a folder is this user's, and that no other user may even look into it.
+///
+/// # Errors
+/// See [`NotPrivate`].
+pub fn check_closed(path: &Path) -> Result<(), NotPrivate> {
+    // Not through a link: who may change the link chooses the folder.
+    let meta = fs::symlink_metadata(path).map_err(|error| NotPrivate::Unreadable(path.to_owned(), error))?;
+    if !meta.is_dir() {
+        let not_a_folder = io::Error::from(io::ErrorKind::NotADirectory);
+        return Err(NotPrivate::Unreadable(path.to_owned(), not_a_folder));
+    }
+    if faults::bug("open_folder") {
+        return Ok(());
+    }
+    let (me, mode) = (rustix::process::geteuid().as_raw(), meta.mode() & 0o7777);
+    if meta.uid() != me {
+        return Err(NotPrivate::Owner { path: path.to_owned(), owner: meta.uid(), me });
+    }
+    if mode & 0o077 != 0 {
+        return Err(NotPrivate::Open { path: path.to_owned(), what: "entered", mode, chmod: "go=" });
+    }
+    Ok(())
+}
+
 /// Checks that only its owner, or a group that root chose, can read a file with a secret, and only its owner can write
 /// it.
 ///
@@ -113,6 +137,22 @@ mod tests {
         }
         let said = check_folder(&data).unwrap_err().to_string();
         assert!(said.contains("written to by other users (mode 777): `chmod go-w"), "{said}");
+    }
+
+    #[test]
+    fn a_closed_folder_is_entered_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let closed = folder.path().join("closed");
+        assert!(matches!(check_closed(&closed), Err(NotPrivate::Unreadable(..))));
+        fs::create_dir(&closed).unwrap();
+        for (mode, good) in [(0o700, true), (0o710, false), (0o701, false), (0o755, false)] {
+            set(&closed, mode);
+            assert_eq!(check_closed(&closed).is_ok(), good, "{mode:o}");
+        }
+        set(&closed, 0o700);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&closed, &link).unwrap();
+        assert!(check_closed(&link).is_err(), "a link is no folder");
     }
 
     #[test]

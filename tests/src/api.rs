@@ -29,9 +29,21 @@ impl Api {
         Self { url: url.trim_end_matches('/').to_owned(), token: token.to_owned(), http: Client::new() }
     }
 
+    /// Access over TLS to a gateway whose root this is, PEM.
+    pub fn trusting(url: &str, token: &str, root: &str) -> Self {
+        let root = reqwest::Certificate::from_pem(root.as_bytes()).unwrap();
+        let http = Client::builder().tls_certs_only([root]).tls_info(true).build().unwrap();
+        Self { http, ..Self::new(url, token) }
+    }
+
     /// The same gateway with another token.
     pub fn with_token(&self, token: &str) -> Self {
-        Self::new(&self.url, token)
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// The same gateway at another address.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
     }
 
     /// The same gateway as an operator of another name, who may see everything: a look by the operator does not count
@@ -50,7 +62,7 @@ impl Api {
 
     /// `host:port`.
     pub fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.trim_start_matches("https://").trim_start_matches("http://")
     }
 
     /// The token.

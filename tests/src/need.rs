@@ -2,7 +2,8 @@
 //!
 //! `corpus` (real logs, `LONGHAUL_CORPUS`), `python-sdk` (the official MCP client, `LONGHAUL_TEST_PYTHON`), `collector`
 //! (a real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to
-//! become another user), `cgroup` (the right to make one), `cgroup2` (one of version 2), `node` (the official TypeScript SDKs, old and new, in the
+//! become another user), `cgroup` (the right to make one), `cgroup2` (one of version 2), `second-address` (an address
+//! beside loopback), `testssl` (the program of this name), `node` (the official TypeScript SDKs, old and new, in the
 //! folder `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the
 //! Inspector and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`), `readstat` (foreign libraries for Stata
 //! data files, `LONGHAUL_TEST_PYTHON`), `pdftoppm` (poppler's, on the path), `parquet` (a foreign library for Parquet,
@@ -101,4 +102,31 @@ pub fn pdftoppm() -> bool {
 /// Whether this process may do what only the superuser may.
 pub fn root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// An address of this machine beside loopback.
+pub fn second_address() -> Option<std::net::Ipv4Addr> {
+    // No packet is sent: the system only chooses a way, and with it an address.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok();
+    let chosen = socket.and_then(|socket| {
+        socket.connect("192.0.2.254:9").ok()?;
+        socket.local_addr().ok()
+    });
+    match chosen.map(|address| address.ip()) {
+        Some(std::net::IpAddr::V4(address)) if !address.is_loopback() => Some(address),
+        _ => {
+            skip("second-address", "this machine has no address beside loopback");
+            None
+        }
+    }
+}
+
+/// `testssl`, which tries what a TLS server offers.
+pub fn testssl() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let found = env::split_paths(&path).map(|folder| folder.join("testssl")).find(|program| program.is_file());
+    if found.is_none() {
+        skip("testssl", "no `testssl` on the path: `apt-get install testssl.sh bsdextrautils`");
+    }
+    found
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use longhaul_proto::egress::Egress;
 
 use super::limits::LimitArgs;
-use crate::config::{AuditMode, Bytes, Engine, Settings, Url, pair};
+use crate::config::{AuditMode, Engine, Settings, Tls, Url, pair};
 
 /// `up`.
 #[derive(Debug, Args)]
@@ -14,6 +14,8 @@ pub(crate) struct Up {
     /// Address to listen on [default: 127.0.0.1:7447].
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// Seats of this host's licence [default: 1].
@@ -53,6 +55,8 @@ pub(crate) struct Gateway {
     /// URL under which clients and agents reach it.
     #[arg(long, value_name = "URL")]
     pub(crate) advertise: Option<Url>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Connections in all [default: 16384, less where descriptors are fewer].
     #[arg(long, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
@@ -114,6 +118,32 @@ pub(crate) struct Agent {
     pub(crate) as_root: bool,
 }
 
+/// How a gateway speaks to clients.
+#[derive(Debug, Default, Args)]
+pub(crate) struct TlsArgs {
+    /// TLS for clients: a certificate of this gateway's own authority, or none [default: auto, and off on loopback].
+    #[arg(long, value_name = "HOW")]
+    pub(crate) tls: Option<Tls>,
+    /// A certificate of your own for clients (PEM); read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Let --tls off hold where other machines can listen: something else protects the connections.
+    #[arg(long)]
+    pub(crate) insecure_network: bool,
+}
+
+impl TlsArgs {
+    fn put(&self, settings: &mut Settings) {
+        settings.tls = self.tls;
+        settings.tls_cert = self.tls_cert.clone();
+        settings.tls_key = self.tls_key.clone();
+        settings.insecure_network = self.insecure_network.then_some(true);
+    }
+}
+
 /// Whose runs an agent takes.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ServeArgs {
@@ -170,6 +200,7 @@ impl Up {
         s.no_auth = self.no_auth.then_some(true);
         s.restored = self.restored.then_some(true);
         s.as_root = self.as_root.then_some(true);
+        self.tls.put(s);
         self.engine.put(s);
         self.serve.put(s);
     }
@@ -183,6 +214,7 @@ impl Gateway {
         s.audit = self.audit;
         s.approve_agents = self.approve_agents.then_some(true);
         s.restored = self.restored.then_some(true);
+        self.tls.put(s);
         s.max_connections = self.max_connections;
         s.trusted_proxies = (!self.trusted_proxy.is_empty()).then(|| self.trusted_proxy.clone());
     }

@@ -5,6 +5,7 @@ mod daemons;
 mod data_file;
 mod kept;
 mod limits;
+mod login;
 mod mcp;
 mod operate;
 mod packages;
@@ -20,6 +21,7 @@ pub(crate) use audit::{Audit, AuditAction};
 pub(crate) use daemons::{Agent, Gateway, Up};
 pub(crate) use data_file::{Data, DataActionArg};
 pub(crate) use kept::{DoFiles, Files, Get, Results};
+pub(crate) use login::Login;
 pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Expiry, Hosts, HostsAction, Judge, Release, Resume, Token,
@@ -135,6 +137,11 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Make, list and revoke tokens (operators).
     Token(Token),
+    /// Keep a token for a gateway elsewhere, and pin the root of its certificate.
+    ///
+    /// `longhaul login https://gateway.lab:7447 --ca-fingerprint SHA256`, with the fingerprint that the gateway's operator
+    /// tells. The token is asked for, or comes from LONGHAUL_TOKEN or --token-file.
+    Login(Login),
     /// Connect AI clients: print a client's configuration, or write it.
     Mcp(Mcp),
     /// Be an MCP server on stdin and stdout, for clients without HTTP.
@@ -238,6 +245,7 @@ impl Cli {
                 s.engine = run.engine;
                 s.gateway = run.ask.gateway.clone();
             }
+            Command::Login(login) => s.token_file = login.token_file.clone(),
             Command::Stata(stata) => s.gateway = stata.gateway.clone(),
             Command::Stdio(stdio) => s.gateway = stdio.gateway.clone(),
             Command::Mcp(Mcp { action: McpAction::Print { entry, .. } | McpAction::Install { entry, .. } }) => {
@@ -302,6 +310,10 @@ mod tests {
         for line in [
             "up --listen 127.0.0.1:0 --data /d --engine standin --stata /s --seats 2 --root /srv --no-auth --as-root",
             "gateway --listen 0.0.0.0:7447 --advertise http://gw:7447 --data /d --no-auth --approve-agents",
+            "gateway --listen 0.0.0.0:7447 --tls auto",
+            "gateway --listen 0.0.0.0:7447 --tls off --insecure-network",
+            "up --listen 0.0.0.0:7447 --tls-cert c.pem --tls-key k.pem",
+            "login https://gw.lab:7447 --ca-fingerprint ab:cd --token-file t",
             "gateway --max-connections 100 --trusted-proxy 10.0.0.7 --trusted-proxy fd00::/8",
             "agent --gateway http://gw:7447 --listen 0.0.0.0:7448 --advertise http://s1:7448 --name s1 --label a=b \
              --label c=d --licence lab --root /srv --root /home --data /d --engine stata --stata /s --seats 1 \
@@ -371,7 +383,7 @@ mod tests {
         let settings = cli.settings();
         assert_eq!(settings.labels.unwrap()["a"], "b");
         assert_eq!((settings.data, settings.seats, settings.roots), (Some("/d".into()), Some(3), None));
-        for bad in ["--gateway https://x", "--label a", "--seats -1", "--engine r"] {
+        for bad in ["--gateway ftp://x", "--label a", "--seats -1", "--engine r"] {
             let words = ["longhaul", "agent"].into_iter().chain(bad.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{bad}");
         }

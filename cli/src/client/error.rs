@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use longhaul_proto::{api::Problem, faults};
+use longhaul_proto::{
+    api::Problem,
+    faults,
+    transport::https::{self, Distrust},
+};
 use reqwest::StatusCode;
 
 /// Why a call failed.
@@ -27,6 +31,14 @@ pub(crate) enum ClientError {
         /// Why.
         #[source]
         source: reqwest::Error,
+    },
+    /// Its certificate is not one that this user trusts.
+    #[error("the gateway at {url} is not trusted: {}", distrust(*why))]
+    Untrusted {
+        /// Its address.
+        url: String,
+        /// What is wrong with it.
+        why: Distrust,
     },
     /// No answer in time.
     #[error(
@@ -101,7 +113,38 @@ pub(crate) enum ClientError {
     },
 }
 
+/// What is wrong with a certificate, and what to do.
+fn distrust(why: Distrust) -> &'static str {
+    match why {
+        Distrust::Issuer => {
+            "no root that is trusted here has issued its certificate. If it has an authority of its own, `longhaul login \
+             URL --ca-fingerprint SHA256` pins that (its operator tells the fingerprint); if that was done before, the \
+             gateway was made anew, or another machine answers in its place"
+        }
+        Distrust::Expired => {
+            "its certificate has expired. Its operator sees why with `longhaul doctor` there; or is the clock of this \
+             machine wrong?"
+        }
+        Distrust::NotYet => "its certificate is not valid yet: the clock of this machine or of the gateway's is wrong",
+        Distrust::Name => {
+            "its certificate is for other names. Use a name or address that the gateway knows as its own; its operator adds \
+             others with --advertise or `allowed_hosts`"
+        }
+        Distrust::Other => "its certificate cannot be used",
+        Distrust::NoTls => "it speaks no TLS to clients. Write its address with http:// if that is meant",
+    }
+}
+
 impl ClientError {
+    /// The error where no answer came.
+    pub(crate) fn no_answer(url: &str, source: reqwest::Error) -> Self {
+        let url = url.to_owned();
+        match https::distrust(&source) {
+            Some(why) => Self::Untrusted { url, why },
+            None => Self::Unreachable { url, source },
+        }
+    }
+
     /// The error that an unsuccessful answer stands for.
     pub(super) fn refused(url: &str, token: Option<&str>, status: StatusCode, body: &[u8]) -> Self {
         let url = url.to_owned();

@@ -3,6 +3,7 @@
 //! One method per endpoint; every error says what to do next. Nothing here retries by itself: only the caller knows
 //! whether a lost call may be made again (a submission carries an idempotency key, so it may).
 
+mod connect;
 mod data_file;
 mod error;
 mod help;
@@ -39,25 +40,12 @@ const ANSWER: Duration = Duration::from_secs(60);
 pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
+    /// Where requests go: the gateway's address, in the clear where they go by a socket.
+    base: String,
     token: Option<String>,
 }
 
 impl Client {
-    /// A client; nothing is sent yet.
-    ///
-    /// # Errors
-    /// When the HTTP library cannot be set up.
-    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Self, ClientError> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("longhaul/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|source| ClientError::Setup { source })?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
-    }
-
     /// The gateway's address.
     pub(crate) fn url(&self) -> &str {
         &self.url
@@ -65,7 +53,7 @@ impl Client {
 
     /// A request that carries the token.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -76,7 +64,7 @@ impl Client {
         let sent = tokio::time::timeout(limit, request.send()).await;
         let response = match sent {
             Ok(Ok(response)) => response,
-            Ok(Err(source)) => return Err(ClientError::Unreachable { url: self.url.clone(), source }),
+            Ok(Err(source)) => return Err(ClientError::no_answer(&self.url, source)),
             Err(_) => return Err(ClientError::Silent { url: self.url.clone(), limit }),
         };
         if response.status().is_success() {

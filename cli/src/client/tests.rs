@@ -6,6 +6,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::access::Access;
 
 /// Answers one request with `answer`; returns the request.
 async fn serve(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
@@ -26,9 +27,13 @@ async fn serve(answer: &'static str) -> (String, tokio::task::JoinHandle<String>
     (url, task)
 }
 
+fn holding(token: Option<&str>) -> Access {
+    Access { token: token.map(str::to_owned), root: None, socket: None }
+}
+
 async fn check(token: Option<&str>, answer: &'static str, want: &[&str]) {
     let (url, task) = serve(answer).await;
-    let client = Client::new(&url, token.map(str::to_owned)).unwrap();
+    let client = Client::new(&url, holding(token)).unwrap();
     let error = client.get("7f3a9c21").await.unwrap_err();
     let text = error.to_string();
     for want in want {
@@ -60,7 +65,7 @@ async fn nobody_there() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = Client::new(&url, None).unwrap().hosts().await.unwrap_err();
+    let error = Client::new(&url, holding(None)).unwrap().hosts().await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("refused") && text.contains(&url) && text.contains("--gateway"), "{text}");
     assert!(error.may_pass());
@@ -70,7 +75,7 @@ async fn nobody_there() {
 async fn a_request_carries_token_trace_and_escaped_names() {
     const OK: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
     let (url, task) = serve(OK).await;
-    let client = Client::new(&url, Some("lh_x".into())).unwrap();
+    let client = Client::new(&url, holding(Some("lh_x"))).unwrap();
     client.get("../hosts?x").await.unwrap_err();
     let asked = task.await.unwrap();
     assert!(asked.starts_with("GET /api/v1/runs/..%2Fhosts%3Fx HTTP/1.1\r\n"), "{asked}");
@@ -78,7 +83,7 @@ async fn a_request_carries_token_trace_and_escaped_names() {
 
     let (url, task) = serve(OK).await;
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    Client::new(&url, None).unwrap().submit(&SubmitRequest::default(), Some(parent)).await.unwrap_err();
+    Client::new(&url, holding(None)).unwrap().submit(&SubmitRequest::default(), Some(parent)).await.unwrap_err();
     assert!(task.await.unwrap().contains(parent));
 }
 
@@ -86,7 +91,7 @@ async fn a_request_carries_token_trace_and_escaped_names() {
 async fn output_is_taken_only_as_it_was_asked() {
     async fn check(answer: &'static str, want: Option<(&str, u64, bool)>) {
         let (url, task) = serve(answer).await;
-        let client = Client::new(&url, None).unwrap();
+        let client = Client::new(&url, holding(None)).unwrap();
         let got = async {
             let mut reading = client.output("r", Stream::Log, Part::From(10, Duration::ZERO)).await?;
             let mut all = vec![];

@@ -10,10 +10,10 @@ mod install;
 mod token;
 
 use crate::{
+    access,
     args::{ClientKind, EntryArgs, Installable, McpAction},
     context::{Context, Failure},
-    gateway_handle,
-    output::{Out, say},
+    output::{Out, say, shell_word},
 };
 use entry::Entry;
 use install::{Action, Scope};
@@ -29,6 +29,7 @@ pub(crate) async fn mcp(context: &Context, action: &McpAction) -> Result<u8, Fai
             let entry = find(context, entry, *client, Wanted::Shown).await?;
             Out::default().bytes(entry.text(*client).as_bytes())?;
             say(entry::place(*client));
+            trust(context, &entry, *client)?;
         }
         McpAction::Install { client: Installable::Claude, user, file, dry_run, entry: args } => {
             let scope = if *user { Scope::User } else { Scope::Project };
@@ -39,9 +40,25 @@ pub(crate) async fn mcp(context: &Context, action: &McpAction) -> Result<u8, Fai
             let wanted = if *dry_run { Wanted::Shown } else { Wanted::Written(present) };
             let entry = find(context, args, ClientKind::Claude, wanted).await?;
             install::claude(&entry, &path, scope, action)?;
+            trust(context, &entry, ClientKind::Claude)?;
         }
     }
     Ok(0)
+}
+
+/// Tells what a client needs to trust a gateway whose certificate no public authority has issued: all but the bridge are
+/// programs on Node.js, which reads this variable at its start (tried with Claude Code 2.1).
+fn trust(context: &Context, entry: &Entry, client: ClientKind) -> Result<(), Failure> {
+    let Some(root) = access::of(context, &entry.url)?.root else { return Ok(()) };
+    if client == ClientKind::ClaudeDesktop {
+        return Ok(());
+    }
+    say(&format!(
+        "the gateway's certificate is of its own authority: start the client with this in its environment, such as from \
+         your shell's profile:\n  export NODE_EXTRA_CA_CERTS={}",
+        shell_word(&root.file.display().to_string())
+    ));
+    Ok(())
 }
 
 /// Finds the gateway as other commands do; it need not be running.
@@ -67,7 +84,7 @@ async fn find(context: &Context, args: &EntryArgs, client: ClientKind, wanted: W
     } else if none {
         None
     } else {
-        let found = gateway_handle::token(context, &url)?;
+        let found = access::token(context, &url)?;
         if found.is_none() {
             say(
                 "no token is known for this gateway: the entry has none, and works only with a gateway that wants none. \

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    access::{self, Access},
     client::{Client, ClientError},
     context::{Context, Failure},
     output::say,
@@ -25,14 +26,17 @@ pub(super) enum Wanted {
 /// # Errors
 /// When one must be made and that fails.
 pub(super) async fn for_client(context: &Context, url: &str, found: String, wanted: Wanted) -> Result<String, Failure> {
-    let client = Client::new(url, Some(found.clone()))?;
-    let me = match who(&client).await {
+    let with = |token: &str| Ok::<_, Failure>(Access { token: Some(token.to_owned()), ..access::of(context, url)? });
+    let client = Client::new(url, with(&found)?)?;
+    let me = if access::may_send(context, url, &found) { who(&client).await.map_err(Some) } else { Err(None) };
+    let me = match me {
         Ok(me) => me,
         // A token that the user configured is taken as it is; the local operator's is recognised.
         Err(error) if is_local(context, &found) => {
             if matches!(wanted, Wanted::Shown) {
                 return Ok(placeholder());
             }
+            let error = error.map_or_else(|| "no gateway holds the data folder".to_owned(), |error| error.to_string());
             return Err(Failure::system(format!(
                 "{error}. Your token may operate the gateway, and one for a client can be made only while it runs: \
                  start it and do this again"
@@ -49,7 +53,7 @@ pub(super) async fn for_client(context: &Context, url: &str, found: String, want
     let Wanted::Written(present) = wanted else { return Ok(placeholder()) };
     if let Some(present) = present {
         // Made by an earlier call of this command: still valid, and for the same principal.
-        let its = who(&Client::new(url, Some(present.clone()))?).await.ok();
+        let its = who(&Client::new(url, with(&present)?)?).await.ok();
         if its.is_some_and(|its| its["scope"] == "use" && its["principal"] == me["principal"]) {
             return Ok(present);
         }

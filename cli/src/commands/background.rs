@@ -12,14 +12,15 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{durable, private, words};
+use longhaul_proto::{certificate, durable, private, words};
 use rustix::process::{Pid, Signal};
 
+use super::greeting;
 use crate::{
-    client::Client,
+    access,
     context::{Context, Failure},
     data::Endpoint,
-    exit, gateway_handle,
+    exit,
     output::{Out, say, shell_word},
 };
 
@@ -92,20 +93,28 @@ fn ready(context: &Context, endpoint: &Endpoint, log: &Path) -> Result<u8, Failu
     };
     let text = format!(
         "Longhaul {} serves {url} in the background (process {})\nMCP: {url}/mcp\nLog: {}\nClaude Code:\n  longhaul {folder}mcp \
-         install --client claude --user\nStop it; runs go on:\n  longhaul {folder}down\n",
+         install --client claude --user\n{others}Stop it; runs go on:\n  longhaul {folder}down\n",
         env!("CARGO_PKG_VERSION"),
         endpoint.pid,
         log.display(),
-        url = endpoint.url
+        url = endpoint.url,
+        others = others(context, endpoint),
     );
     Out::default().text(&text)?;
     endpoint.notices.iter().flatten().for_each(|notice| say(notice));
     Ok(0)
 }
 
+/// How other machines come to trust it.
+fn others(context: &Context, endpoint: &Endpoint) -> String {
+    let root = access::of(context, &endpoint.url).ok().and_then(|access| access.root).filter(|_| endpoint.issued);
+    let der = root.and_then(|root| certificate::first_in_pem(&root.pem));
+    let advertised = context.data.credentials().map_or_else(|| endpoint.url.clone(), |c| c.url);
+    der.map(|der| greeting::others(&advertised, &certificate::fingerprint(&der))).unwrap_or_default()
+}
+
 async fn serves(context: &Context, endpoint: &Endpoint) -> bool {
-    let Ok(token) = gateway_handle::token(context, &endpoint.url) else { return false };
-    match Client::new(&endpoint.url, token) {
+    match access::client(context, &endpoint.url) {
         Ok(client) => client.healthy().await.is_ok(),
         Err(_) => false,
     }

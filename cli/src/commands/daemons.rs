@@ -158,8 +158,16 @@ async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
 }
 
 fn endpoint(gateway: &Gateway) -> Endpoint {
-    let url = format!("http://{}", reachable(gateway.addr));
-    Endpoint { url, pid: std::process::id(), embedded: false, notices: None }
+    let certificates = gateway.core.certificates.as_ref();
+    let issued = certificates.is_some_and(|all| all.authority().is_some());
+    let near = reachable(gateway.addr);
+    // A certificate of the operator's own is hardly for this machine's loopback address; there no other machine listens.
+    let url = match certificates {
+        Some(_) if issued => format!("https://{near}"),
+        Some(_) if !near.ip().is_loopback() => gateway.url.clone(),
+        _ => format!("http://{near}"),
+    };
+    Endpoint { url, pid: std::process::id(), embedded: false, socket: gateway.socket.clone(), issued, notices: None }
 }
 
 /// Writes down that all of it serves, and what there is to say of it: who started it in the background waits for that.

@@ -3,6 +3,7 @@
 //! It changes nothing: it starts no daemon and makes no file, but for `--probe` ([`super::probe`]). Exit status 0 when a do-file can be run from here, 4 when
 //! something prevents that.
 
+mod certificate;
 mod report;
 
 use longhaul_agent::{draw, stata::find};
@@ -10,11 +11,12 @@ use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetr
 
 use super::probe;
 use crate::{
+    access::{self, Access},
     args::Doctor,
-    client::Client,
+    client::{Client, ClientError},
     config::{Engine, variable},
     context::{Context, Failure},
-    exit, gateway_handle,
+    exit,
     output::{self, Out, When},
     serve,
 };
@@ -225,19 +227,26 @@ async fn gateway(context: &Context) -> Vec<Finding> {
             return vec![note("gateway", "none named, and none holds the data folder", advice)];
         }
     };
-    let token = match gateway_handle::token(context, &url) {
-        Ok(token) => token,
-        Err(error) => return vec![problem("token", error.message, "check token_file")],
+    let access = match access::of(context, &url) {
+        Ok(access) => access,
+        Err(error) => return vec![problem("token", error.message, "check token_file and gateway_ca")],
     };
-    let has_token = token.is_some();
-    let client = match Client::new(&url, token) {
-        Ok(client) => client,
+    let (has_token, root) = (access.token.is_some(), access.root.clone());
+    let by_port = Client::new(&url, Access { socket: None, ..access.clone() });
+    let (client, port) = match Client::new(&url, access).and_then(|client| Ok((client, by_port?))) {
+        Ok(both) => both,
         Err(error) => return vec![problem("gateway", error.to_string(), "this is a fault of the program")],
     };
-    if let Err(error) = client.healthy().await {
-        return vec![problem("gateway", format!("{url}: no answer"), error.to_string())];
-    }
+    // What clients of other machines are shown; this one may have come by the socket.
+    let shown = match port.certificate().await {
+        Ok(shown) => shown,
+        Err(error) => {
+            let what = if matches!(error, ClientError::Untrusted { .. }) { "not trusted" } else { "no answer" };
+            return vec![problem("gateway", format!("{url}: {what}"), error.to_string())];
+        }
+    };
     let mut findings = vec![ok("gateway", format!("{url} answers"))];
+    findings.extend(certificate::findings(shown.as_deref(), root.as_ref(), context.clock.unix_ms() / 1000));
     match client.hosts().await {
         Ok(hosts) => {
             findings.push(ok("token", if has_token { "accepted" } else { "none needed" }));
@@ -290,13 +299,6 @@ async fn traces(context: &Context) -> Finding {
     let Some(address) = address else {
         return problem("traces", format!("{endpoint} is not a URL"), "give one such as http://localhost:4317");
     };
-    if uri.is_some_and(|u| u.scheme_str() == Some("https")) {
-        return problem(
-            "traces",
-            format!("{endpoint} cannot be spoken to"),
-            "name an http endpoint, such as a collector nearby",
-        );
-    }
     let limit = std::time::Duration::from_secs(3);
     match tokio::time::timeout(limit, tokio::net::TcpStream::connect(address)).await {
         Ok(Ok(_)) => ok("traces", format!("{endpoint} answers")),

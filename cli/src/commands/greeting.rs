@@ -52,11 +52,19 @@ pub(super) fn gateway(context: &Context, gateway: &Gateway) -> Result<Vec<String
                 .to_owned(),
         ));
     }
+    if gateway.core.certificates.is_none() && !gateway.addr.ip().is_loopback() {
+        notices.push(notice(format!(
+            "{} is spoken to in the clear: every machine on the way reads tokens, code and results, unless something else \
+             protects the connections",
+            gateway.url
+        )));
+    }
+    let ca = gateway.core.certificates.as_ref().and_then(|all| all.authority()).map(|ca| ca.fingerprint.as_str());
     let data = context.data.path();
     if in_json() {
         let (url, data) = (&*gateway.url, data.display());
         let token_file = (!no_auth).then(|| context.data.path().join("credentials.json").display().to_string());
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), url, mcp = format!("{url}/mcp"), %data, token_file, "the gateway serves");
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), url, mcp = format!("{url}/mcp"), %data, token_file, ca_fingerprint = ca, "the gateway serves");
         return Ok(notices);
     }
     // Shown once, to a person: what goes elsewhere than a terminal is kept, in a journal or a log.
@@ -65,7 +73,8 @@ pub(super) fn gateway(context: &Context, gateway: &Gateway) -> Result<Vec<String
     let token = if shown { context.data.credentials().map(|c| c.token) } else { None };
     let folder = if context.config.settings.data.is_some() { Folder::Given } else { Folder::Default };
     let text = greeting(&gateway.url, data, folder, if no_auth { OwnerToken::None } else { OwnerToken::Kept(token) });
-    Out::default().bytes(text.as_bytes())?;
+    let others = ca.map(|ca| others(&gateway.url, ca)).unwrap_or_default();
+    Out::default().bytes(format!("{text}{others}").as_bytes())?;
     Ok(notices)
 }
 
@@ -103,6 +112,21 @@ fn greeting(url: &str, data: &Path, folder: Folder, token: OwnerToken) -> String
         env!("CARGO_PKG_VERSION"),
         data.display()
     )
+}
+
+/// How other machines come to trust a gateway that has an authority of its own.
+pub(super) fn others(url: &str, fingerprint: &str) -> String {
+    format!(
+        "Other machines trust its certificate after:\n  longhaul login {} --ca-fingerprint {fingerprint}\n",
+        elsewhere(url)
+    )
+}
+
+/// The URL as other machines write it: where it says loopback, with this machine's name.
+fn elsewhere(url: &str) -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    let near = ["127.0.0.1", "[::1]"].iter().find(|near| url.contains(**near)).filter(|_| !name.is_empty());
+    near.map_or_else(|| url.to_owned(), |near| url.replacen(near, &name, 1))
 }
 
 /// Tells how agents join a gateway.

@@ -13,6 +13,7 @@ pub(crate) mod files;
 mod greeting;
 pub(crate) mod judge;
 pub(crate) mod log;
+pub(crate) mod login;
 pub(crate) mod own;
 pub(crate) mod packages;
 mod probe;

@@ -6,7 +6,7 @@ use longhaul_proto::{egress::Egress, encoding::Encoding};
 
 use super::{
     AuditMode,
-    values::{Bytes, Engine, Given, Horizon, Secret, Time, Url, Value},
+    values::{Bytes, Engine, Given, Horizon, Secret, Time, Tls, Url, Value},
 };
 
 macro_rules! settings {
@@ -57,12 +57,14 @@ impl Settings {
 settings! {
     /// Data folder; default $XDG_STATE_HOME/longhaul, else ~/.local/state/longhaul.
     data: PathBuf,
-    /// The gateway to use, as http://host:port; default the daemon that holds the data folder.
+    /// The gateway to use, as https://host:port or http://host:port; default the daemon that holds the data folder.
     gateway: Url,
     /// Token for the gateway.
     token: Secret,
     /// File with the token for the gateway.
     token_file: PathBuf,
+    /// File with the root certificate by which the gateway is trusted (PEM); default what `login` pinned, else the system's.
+    gateway_ca: PathBuf,
     /// OTLP endpoint for traces, where no OTEL_* variable names one.
     otlp_endpoint: String,
 
@@ -72,6 +74,17 @@ settings! {
     advertise: Url,
     /// Answer without a token; on loopback addresses only.
     no_auth: bool,
+    /// TLS for clients: `auto` = by a certificate of the gateway's own authority, the default where others reach the port;
+    /// `off` = none, the default on loopback.
+    tls: Tls,
+    /// File with a certificate of your own for clients (PEM, with what leads to its root); read again when it changes.
+    tls_cert: PathBuf,
+    /// File with its private key (PEM).
+    tls_key: PathBuf,
+    /// Let `tls = "off"` hold where other machines can listen.
+    insecure_network: bool,
+    /// How long a certificate of the gateway's own authority holds; default 30 days. Renewed at two thirds of that.
+    certificate_lifetime: Time,
     /// Agents with a new key wait until an operator approves them, although they hold the join secret.
     approve_agents: bool,
     /// Secret shared by the gateway and its agents.

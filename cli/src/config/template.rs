@@ -47,6 +47,8 @@ fn defaults() -> Settings {
     let min_free = MinFree::default();
     Settings {
         no_auth: Some(false),
+        insecure_network: Some(false),
+        certificate_lifetime: time(g.certificate_lifetime),
         approve_agents: Some(false),
         engine: Some(Engine::Stata),
         seats: Some(1),
@@ -109,7 +111,11 @@ fn defaults() -> Settings {
 fn example(key: &str) -> Option<&'static str> {
     Some(match key {
         "data" => r#""/var/lib/longhaul""#,
-        "gateway" | "advertise" => r#""http://gateway.lab:7447""#,
+        "gateway" | "advertise" => r#""https://gateway.lab:7447""#,
+        "gateway_ca" => r#""/etc/longhaul/ca.pem""#,
+        "tls" => r#""auto""#,
+        "tls_cert" => r#""/etc/letsencrypt/live/gateway.lab/fullchain.pem""#,
+        "tls_key" => r#""/etc/letsencrypt/live/gateway.lab/privkey.pem""#,
         "token" => r#""lh_...""#,
         "token_file" => r#""/home/ana/.config/longhaul/token""#,
         "otlp_endpoint" => r#""http://localhost:4317""#,

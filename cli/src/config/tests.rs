@@ -76,7 +76,7 @@ fn what_is_wrong_is_named() {
     check("seats = 1979-05-27", &[], &["`seats`"]);
     check("seats = [", &[], &["c.toml", "TOML"]);
     check("start_timeout = \"a while\"", &[], &["`start_timeout`", "15min"]);
-    check("gateway = \"https://gw\"", &[], &["plain HTTP"]);
+    check("gateway = \"ftp://gw\"", &[], &["https://gateway.lab"]);
     check("", &[("LONGHAUL_GATEWY", "http://gw")], &["LONGHAUL_GATEWY", "did you mean `LONGHAUL_GATEWAY`?"]);
     check("", &[("LONGHAUL_SEATS", "x")], &["variable LONGHAUL_SEATS", "`x`"]);
     check("", &[("LONGHAUL_TOKNE", "")], &["LONGHAUL_TOKNE"]);

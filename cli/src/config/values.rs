@@ -167,29 +167,45 @@ text_value!(
     |_v| "(set, not shown)".into()
 );
 
-/// The address of a gateway: `http://host:port`, without a slash at its end.
+/// The address of a gateway or agent: `http://host:port` or `https://host:port`, without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url(pub(crate) String);
 
 impl FromStr for Url {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected a URL such as https://gateway.lab:7447".to_owned();
         let text = text.trim().trim_end_matches('/');
-        let uri: http::Uri = text.parse().map_err(|_| "expected a URL such as http://gateway.lab:7447".to_owned())?;
-        match uri.scheme_str() {
-            Some("http") if uri.host().is_some_and(|h| !h.is_empty()) => Ok(Self(text.to_owned())),
-            Some("https") => {
-                Err("write it as http://host:port: clients reach a gateway over plain HTTP (inside a network you trust, or \
-                     through an SSH tunnel), and between gateway and agents everything is encrypted, whatever the \
-                     address says"
-                    .into())
-            }
-            _ => Err("expected a URL such as http://gateway.lab:7447".into()),
-        }
+        let uri: http::Uri = text.parse().map_err(|_| expected())?;
+        let of_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        if of_web && uri.host().is_some_and(|h| !h.is_empty()) { Ok(Self(text.to_owned())) } else { Err(expected()) }
     }
 }
 
 text_value!(Url, "expected a URL", |text| text.parse(), |v| v.0.clone());
+
+/// Whether a gateway speaks TLS to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Tls {
+    /// With a certificate of its own authority.
+    Auto,
+    /// Not at all.
+    Off,
+}
+
+text_value!(
+    Tls,
+    "expected `auto` or `off`",
+    |text| match text.as_str() {
+        "auto" => Ok(Self::Auto),
+        "off" => Ok(Self::Off),
+        _ => Err("expected `auto` or `off`; a certificate of your own is given with tls_cert and tls_key".into()),
+    },
+    |v| match v {
+        Tls::Auto => "auto".into(),
+        Tls::Off => "off".into(),
+    }
+);
 
 /// What executes do-files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -349,7 +365,10 @@ mod tests {
         check::<u32>("3", Some("3"));
         check::<u32>("-3", None);
         check::<Url>("http://gw:7447/", Some("http://gw:7447"));
-        check::<Url>("https://gw", None);
+        check::<Url>("https://gw", Some("https://gw"));
+        check::<Url>("ftp://gw", None);
+        check::<Tls>("auto", Some("auto"));
+        check::<Tls>("on", None);
         check::<Url>("gw:7447", None);
         check::<Secret>("  s3cret ", Some("(set, not shown)"));
         check::<Secret>("", None);

@@ -17,9 +17,9 @@ use super::{
     sse::EventReader,
 };
 use crate::{
+    access::{self, Access},
     client::{Client, ClientError},
     context::{Context, Failure},
-    gateway_handle,
     output::say,
 };
 
@@ -82,7 +82,7 @@ impl Drop for Opening {
 pub(super) struct Upstream {
     context: Context,
     out: mpsc::Sender<Value>,
-    client: Mutex<Option<(String, Option<String>, Client)>>,
+    client: Mutex<Option<(String, Access, Client)>>,
     legacy: Mutex<Option<Legacy>>,
     listener: Mutex<Option<AbortHandle>>,
     handshake: watch::Sender<Handshake>,
@@ -132,15 +132,15 @@ impl Upstream {
             Some(url) => url.0.clone(),
             None => self.daemon()?,
         };
-        let token = gateway_handle::token(&self.context, &url).map_err(no)?;
+        let access = access::of(&self.context, &url).map_err(no)?;
         let mut held = lock(&self.client);
         if let Some((at, with, client)) = &*held
-            && (at, with) == (&url, &token)
+            && (at, with) == (&url, &access)
         {
             return Ok(client.clone());
         }
-        let client = Client::new(&url, token.clone()).map_err(|error| Trouble::No(error.to_string()))?;
-        *held = Some((url, token, client.clone()));
+        let client = Client::new(&url, access.clone()).map_err(|error| Trouble::No(error.to_string()))?;
+        *held = Some((url, access, client.clone()));
         Ok(client)
     }
 
@@ -312,7 +312,10 @@ async fn send(client: &Client, request: RequestBuilder, limit: Duration) -> Resu
     let url = client.url().to_owned();
     match tokio::time::timeout(limit, request.send()).await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(source)) => Err(Trouble::Away(ClientError::Unreachable { url, source }.to_string())),
+        Ok(Err(source)) => Err(match ClientError::no_answer(&url, source) {
+            away @ ClientError::Unreachable { .. } => Trouble::Away(away.to_string()),
+            other => Trouble::No(other.to_string()),
+        }),
         Err(_) => Err(Trouble::Away(ClientError::Silent { url, limit }.to_string())),
     }
 }

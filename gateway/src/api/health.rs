@@ -40,7 +40,8 @@ pub(super) async fn ready(
     match ready_or_why(&frontend).await {
         Ok(()) => {
             // It accepts work all the same.
-            let notes = [frontend.core.runs.sweep_paused(), frontend.core.audit.trouble()];
+            let certificate = frontend.core.certificates.as_ref().and_then(|all| all.note(now_s(&frontend)));
+            let notes = [frontend.core.runs.sweep_paused(), frontend.core.audit.trouble(), certificate];
             let notes: String = notes.into_iter().flatten().map(|why| format!("note: {why}\n")).collect();
             Ok(format!("ready\n{notes}"))
         }
@@ -48,12 +49,20 @@ pub(super) async fn ready(
     }
 }
 
-/// Whether it accepts work: not while it may do nothing without an audit log that cannot be written.
+/// Whether it accepts work and clients can reach it: not while it may do nothing without an audit log that cannot be
+/// written.
 async fn ready_or_why(frontend: &Frontend) -> Result<(), String> {
+    if let Some(why) = frontend.core.certificates.as_ref().and_then(|all| all.expired(now_s(frontend))) {
+        return Err(why);
+    }
     match frontend.core.audit.trouble().filter(|_| frontend.core.audit.is_required()) {
         Some(why) => Err(why),
         None => frontend.core.runs.ready().await,
     }
+}
+
+fn now_s(frontend: &Frontend) -> i64 {
+    frontend.core.deps.clock.unix_ms() / 1000
 }
 
 /// Whether it is ready, by a look that others may have had a moment ago; those who ask meanwhile wait for that one.
@@ -85,6 +94,7 @@ fn text(frontend: &Frontend, hosts: &Hosts) -> String {
         single(&mut out, name, kind, help, value);
     }
     connections(&mut out, frontend);
+    certificates(&mut out, frontend);
     let audit = &frontend.core.audit;
     single(&mut out, "longhaul_audit_lines_total", "counter", "Lines of the audit log written", audit.written());
     single(
@@ -150,6 +160,15 @@ fn connections(out: &mut String, frontend: &Frontend) {
     let _ = writeln!(out, "# HELP {name} Connections refused or closed, by reason\n# TYPE {name} counter");
     for (reason, count) in frontend.connections.refused() {
         let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.as_str());
+    }
+}
+
+fn certificates(out: &mut String, frontend: &Frontend) {
+    let Some(certificates) = &frontend.core.certificates else { return };
+    let name = "longhaul_certificate_expiry_timestamp_seconds";
+    let _ = writeln!(out, "# HELP {name} When a certificate of the port ends, Unix time\n# TYPE {name} gauge");
+    for (which, until_s) in certificates.ends() {
+        let _ = writeln!(out, "{name}{{certificate=\"{which}\"}} {until_s}");
     }
 }
 

@@ -7,6 +7,7 @@
 mod agents;
 mod audit;
 mod blobs;
+mod certificate;
 mod data;
 mod do_files;
 mod events;
@@ -27,6 +28,7 @@ mod tokens;
 
 use axum::{Router, middleware::from_fn_with_state};
 use http::Method;
+use longhaul_proto::api::CA_CERTIFICATE;
 
 use crate::{
     auth::routes::{Routes, Row},
@@ -47,6 +49,7 @@ pub fn routes() -> Routes<Frontend> {
         .on(get(), "/healthz", Permission::Nothing, health::alive)
         .on(get(), "/readyz", Permission::Nothing, health::ready)
         .on(get(), "/metrics", Permission::Token, health::metrics)
+        .on(get(), CA_CERTIFICATE, Permission::Nothing, certificate::root)
         .on(get(), "/api/v1/runs", read, runs::list)
         .on(post(), "/api/v1/runs", Permission::SUBMIT, runs::submit)
         .on(post(), "/api/v1/runs/adopt", operate, runs::adopt_from)

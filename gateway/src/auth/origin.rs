@@ -53,8 +53,11 @@ impl Allowed {
         names.sort();
         names.dedup();
 
+        // Of the two, only the one that the port speaks can be the origin of a page of ours.
+        let schemes = ["http", "https"];
+        let places = names.iter().map(|name| format!("{}:{}", bracketed(name), listen.port()));
         let mut own: Vec<String> =
-            names.iter().map(|name| format!("http://{}:{}", bracketed(name), listen.port())).collect();
+            places.flat_map(|place| schemes.map(|scheme| format!("{scheme}://{place}"))).collect();
         if let Some((scheme, authority)) = advertised.as_ref().and_then(|u| Some((u.scheme_str()?, u.authority()?))) {
             own.extend(normal_origin(&format!("{scheme}://{authority}")));
         }
@@ -225,6 +228,7 @@ mod tests {
         };
         check("http://localhost:7878", true);
         check("http://[::1]:7878", true);
+        check("https://localhost:7878", true);
         check("https://gw.example", true);
         check("https://gw.example:443", true);
         check("https://notebook.example", true);

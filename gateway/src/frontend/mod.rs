@@ -24,6 +24,7 @@ use crate::{
     audit::Audit,
     auth::{handles::TaskKey, known_tokens::KnownTokens, lasting::Revocations, origin::Allowed},
     blobs::Blobs,
+    ca::Certificates,
     draw::Drawing,
     ledger::Ledger,
     limits::{incoming, quotas::Quotas},
@@ -49,6 +50,8 @@ pub struct Core {
     pub ledger: Arc<dyn Ledger>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// What the port shows to clients that speak TLS; `None` = it speaks none to them.
+    pub certificates: Option<Certificates>,
     /// The key that task handles are made and checked with.
     pub task_key: TaskKey,
     /// Clock, ids and spawning.

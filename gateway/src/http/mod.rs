@@ -6,18 +6,25 @@
 //!                                                -> /api/v1/*, /metrics, /readyz, /healthz
 //! ```
 //!
-//! The first byte of a connection tells TLS from plain HTTP. Agents come over TLS only, and their requests carry the
-//! connection's [`longhaul_proto::transport::Session`].
+//! The first byte of a connection tells TLS from plain HTTP, and the protocol that a handshake names tells agents from
+//! clients. Agents come over TLS only, and their requests carry the connection's
+//! [`longhaul_proto::transport::Session`]. Where there is a certificate for clients ([`crate::ca`]), plain HTTP is
+//! answered to this machine alone. Commands of the gateway's own OS user come in by a socket ([`local`]).
 
 mod fleet_service;
+mod local;
 mod serve;
 #[cfg(test)]
 mod tests;
 
 use std::{io, sync::Arc};
 
-use axum::{Router, middleware::from_fn, middleware::from_fn_with_state};
-use http::StatusCode;
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use longhaul_proto::{
     MAX_MESSAGE,
     transport::{Guarded, Key, Role, hello},
@@ -39,6 +46,7 @@ use crate::{
 };
 
 pub(crate) use fleet_service::FleetService;
+pub(crate) use local::Local;
 
 /// Why the port was not served.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +111,26 @@ pub(crate) fn guarded(fleet: FleetService) -> Guarded<FleetServer<FleetService>>
     Guarded::new(Role::Gateway, hello, all.max_decoding_message_size(MAX_MESSAGE))
 }
 
+/// What answers connections in the clear that must be encrypted: an agent of protocol 1 that it is too old, and everybody
+/// else what to do.
+fn refusing(fleet: FleetService) -> Router {
+    Router::new()
+        .route_service(&format!("{}{{*call}}", auth::gate::FLEET_PREFIX), guarded(fleet))
+        .fallback(async |headers: HeaderMap| in_the_clear(&headers))
+}
+
+fn in_the_clear(headers: &HeaderMap) -> Response {
+    let exposed = if headers.contains_key(header::AUTHORIZATION) {
+        ". The token in this request has crossed the network in the clear: revoke it and use another"
+    } else {
+        ""
+    };
+    let detail = format!("this port speaks TLS: use https:// in place of http://{exposed}");
+    let mut response = problem(StatusCode::BAD_REQUEST, "speaks-tls", "This port speaks TLS", detail).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 fn nothing_here() -> Problem {
     let detail = "there is nothing at this path: the API is under /api/v1, MCP is at /mcp";
     problem(StatusCode::NOT_FOUND, "not-found", "Nothing here", detail)
@@ -113,13 +141,21 @@ fn wrong_method() -> Problem {
     problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method", detail)
 }
 
+/// Where clients and agents come in.
+pub(crate) struct Listeners {
+    /// The port.
+    pub(crate) port: TcpListener,
+    /// The socket of this user.
+    pub(crate) local: Option<Local>,
+}
+
 /// Serves until the tasks of the gateway are asked to stop, then lets requests under way end.
 ///
 /// # Errors
 /// When tokens are switched off where others can reach the port, or the listener fails.
-pub async fn serve(
+pub(crate) async fn serve(
     frontend: Frontend,
-    listener: TcpListener,
+    listeners: Listeners,
     key: Key,
     fleet: FleetService,
     mcp: Router,
@@ -127,6 +163,7 @@ pub async fn serve(
     let mode = mode(&frontend.core)?;
     let expiring = auth::lasting::expire(frontend.revocations.clone(), frontend.core.deps.clock.clone());
     frontend.core.deps.tasks.spawn_until_stop(expiring);
-    let router = router(&frontend, mode, fleet, mcp);
-    serve::run(&frontend, listener, key, router).await.map_err(ServeError::Listen)
+    let refusing = refusing(fleet.clone());
+    let all = router(&frontend, mode, fleet, mcp);
+    serve::run(&frontend, listeners, key, serve::Routers { all, refusing }).await.map_err(ServeError::Listen)
 }

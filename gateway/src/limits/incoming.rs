@@ -102,6 +102,11 @@ impl Incoming {
         }
     }
 
+    /// Counts a connection over the socket of this user; `None` = there is no room for it.
+    pub fn admit_local(&self) -> Option<Connection> {
+        self.0.connections.admit(None).inspect_err(|full| self.log(&full.to_string())).ok()
+    }
+
     /// Logs that something was refused, at a bounded rate.
     pub fn log(&self, what: &str) {
         let now = tokio::time::Instant::now();
@@ -114,6 +119,12 @@ impl Incoming {
         told.0 = Some(now);
         drop(told);
         tracing::warn!(untold, "a connection was refused: {what}. `longhaul_connections_refused_total` counts them");
+    }
+
+    /// Counts a connection that is refused for what it is, and logs it.
+    pub fn refused(&self, reason: Reason, what: &str) {
+        self.0.connections.count(reason);
+        self.log(what);
     }
 
     /// The process has no descriptor left.

@@ -3,12 +3,14 @@
 mod audit;
 mod frontend;
 pub mod proxies;
+mod tls;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub use audit::AuditOptions;
 pub use frontend::FrontendOptions;
 use longhaul_proto::{egress::Egress, encoding::Encoding, free_space::MinFree};
+pub use tls::Tls;
 
 /// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
 #[derive(Clone, Debug)]
@@ -19,6 +21,14 @@ pub struct Options {
     pub advertise: Option<String>,
     /// Answer without a token; only on a loopback address.
     pub no_auth: bool,
+    /// Where commands of the same OS user reach it without a port; `None` = nowhere.
+    pub socket: Option<PathBuf>,
+    /// Whether and with what certificate clients are answered that speak TLS.
+    pub tls: Tls,
+    /// Plain HTTP may be spoken where other machines can listen.
+    pub insecure_network: bool,
+    /// How long a certificate of the built-in authority holds; it is renewed after two thirds of that.
+    pub certificate_lifetime: Duration,
     /// The secret shared with the agents; `None` = the line in `<data>/join-secret`, created when missing.
     pub join_secret: Option<String>,
     /// An agent with a new key waits until an operator approves it, even if it holds the join secret.
@@ -113,6 +123,10 @@ impl Default for Options {
             data: PathBuf::new(),
             advertise: None,
             no_auth: false,
+            socket: None,
+            tls: Tls::default(),
+            insecure_network: false,
+            certificate_lifetime: s(30 * 24 * 3600),
             join_secret: None,
             approve_agents: false,
             restored: false,

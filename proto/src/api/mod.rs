@@ -65,6 +65,8 @@ pub struct Problem {
     pub missing: Vec<String>,
 }
 
+/// Where a gateway tells everybody the certificate of its own authority's root, PEM.
+pub const CA_CERTIFICATE: &str = "/.well-known/longhaul/ca.pem";
 /// Header of output answers: where the next read starts.
 pub const NEXT_OFFSET: &str = "longhaul-next-offset";
 /// Header of output answers: the offset of the first returned byte. From there the bytes are contiguous up to

@@ -30,11 +30,16 @@ pub enum Reason {
     Principal,
     /// The process has no file descriptor left.
     Files,
+    /// It came in the clear from another machine, where TLS is spoken.
+    Clear,
+    /// It came over the socket of one user from another user.
+    User,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Full, Self::Displaced, Self::Slow, Self::Principal, Self::Files];
+    pub const ALL: [Self; 7] =
+        [Self::Full, Self::Displaced, Self::Slow, Self::Principal, Self::Files, Self::Clear, Self::User];
 
     /// The word in metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -44,6 +49,8 @@ impl Reason {
             Self::Slow => "slow",
             Self::Principal => "principal",
             Self::Files => "files",
+            Self::Clear => "clear",
+            Self::User => "user",
         }
     }
 }

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry_otlp::{Protocol, WithExportConfig};
+use opentelemetry_otlp::{
+    Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig,
+};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -13,6 +15,7 @@ use opentelemetry_sdk::{
 };
 
 use super::variable;
+use crate::words;
 
 /// Where spans are sent by the environment or, failing that, configuration; `None` = nowhere.
 pub fn endpoint(configured: Option<&str>) -> Option<String> {
@@ -28,29 +31,34 @@ pub fn endpoint(configured: Option<&str>) -> Option<String> {
 /// Why no exporter was made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExporterError {
-    #[error("OTLP by https needs a collector nearby: {0} cannot be spoken to; name an http endpoint")]
-    Tls(String),
     #[error("OTEL_EXPORTER_OTLP_PROTOCOL is `{0}`; use `grpc` or `http/protobuf`")]
     Protocol(String),
     #[error("the OTLP exporter cannot be made: {0}")]
     Build(opentelemetry_otlp::ExporterBuildError),
+    #[error("the HTTP client for OTLP cannot be made: {0}")]
+    Http(String),
 }
+
+/// How long one export may take where no variable says so, as the specification has it.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The exporter that the environment or the configuration asks for.
 pub(super) fn exporter(configured: Option<&str>) -> Result<Option<opentelemetry_otlp::SpanExporter>, ExporterError> {
     let Some(endpoint) = endpoint(configured) else { return Ok(None) };
-    if endpoint.starts_with("https:") {
-        return Err(ExporterError::Tls(endpoint));
-    }
     let protocol = protocol(&endpoint)?;
+    let encrypted = endpoint.starts_with("https:");
     // The library reads the variables itself (and knows which of them take a path); only the configuration is passed
     // on.
     let by_variable = configured.is_none_or(|c| c != endpoint);
     let made = if protocol == Protocol::Grpc {
-        let builder = opentelemetry_otlp::SpanExporter::builder().with_tonic();
+        let mut builder = opentelemetry_otlp::SpanExporter::builder().with_tonic();
+        if encrypted {
+            builder = builder.with_tls_config(ClientTlsConfig::new().with_native_roots());
+        }
         if by_variable { builder.build() } else { builder.with_endpoint(endpoint).build() }
     } else {
         let builder = opentelemetry_otlp::SpanExporter::builder().with_http().with_protocol(protocol);
+        let builder = builder.with_http_client(http_client(encrypted)?);
         if by_variable {
             builder.build()
         } else {
@@ -58,6 +66,22 @@ pub(super) fn exporter(configured: Option<&str>) -> Result<Option<opentelemetry_
         }
     };
     made.map(Some).map_err(ExporterError::Build)
+}
+
+/// A client of a collector. The system's roots are read where they are needed only: a machine that has none can still
+/// send its spans in the clear to a collector nearby.
+fn http_client(encrypted: bool) -> Result<reqwest::blocking::Client, ExporterError> {
+    let limit = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+    let limit = limit.iter().find_map(|name| variable(name)?.parse().ok()).map_or(TIMEOUT, Duration::from_millis);
+    // It has a runtime of its own, which must not be made inside ours.
+    let make = move || {
+        let builder = reqwest::blocking::Client::builder().timeout(limit);
+        if encrypted { builder.build() } else { builder.tls_certs_only([]).build() }
+    };
+    let made = std::thread::spawn(make).join();
+    made.map_err(|_| "it panicked".to_owned())
+        .and_then(|made| made.map_err(|e| words::chain(&e)))
+        .map_err(ExporterError::Http)
 }
 
 fn protocol(endpoint: &str) -> Result<Protocol, ExporterError> {

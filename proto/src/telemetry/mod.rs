@@ -9,7 +9,8 @@
 //! Everything the OpenTelemetry specification configures by `OTEL_*` variables is read from them: endpoint, protocol,
 //! headers, time-out, sampler, batch sizes, resource attributes, `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER=none`. The
 //! protocol is gRPC unless `OTEL_EXPORTER_OTLP_PROTOCOL` says `http/protobuf` or the endpoint's port is 4318, which is
-//! registered for that. There is no TLS here: an `https` endpoint is refused with a warning.
+//! registered for that. The certificate of an `https` endpoint is checked by the system's roots, or those of the file in
+//! `SSL_CERT_FILE`.
 //!
 //! A line on stderr is one event: text from outside in a field can neither start a line nor command a terminal (see
 //! `fields`). `LONGHAUL_LOG` says which lines, `LONGHAUL_LOG_FORMAT` whether as text or JSON (see `lines`).

@@ -1,21 +1,23 @@
 //! The only place that accepts connections.
 //!
-//! The first byte of a connection distinguishes TLS from plain HTTP, whose methods and preface are letters. Everything
-//! here belongs into the connection's own task: a side that is slow or silent delays no other connection, and is closed
+//! The first byte of a connection distinguishes TLS from plain HTTP, whose methods and preface are letters. The protocol
+//! that a handshake names distinguishes agents and gateways from clients ([`super::https`]). Everything here belongs into the connection's own task: a side that is slow or silent delays no other connection, and is closed
 //! after [`HANDSHAKE`].
 
 use std::{io, time::Duration};
 
 use futures_util::{Stream as Incoming, stream};
+use rustls::server::Acceptor;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::{
     channel::{Channel, Ends, Session},
+    https::Https,
     key::Key,
     stream::{First, Stream, buffered},
     tls,
@@ -45,8 +47,10 @@ const TLS: u8 = 0x16;
 pub struct Accepted<S> {
     /// Its bytes.
     pub stream: Stream<S>,
-    /// What is known of it; `None` = it came without TLS.
+    /// What is known of it; `None` = it came without TLS, or from a client.
     pub session: Option<Session>,
+    /// Whether it came with TLS.
+    pub encrypted: bool,
 }
 
 /// Why a connection cannot be used.
@@ -68,23 +72,46 @@ pub enum AcceptError {
 /// # Errors
 /// See [`AcceptError`]; the connection is closed then.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(io: S, key: &Key) -> Result<Accepted<S>, AcceptError> {
-    tokio::time::timeout(HANDSHAKE, at_leisure(io, key)).await.map_err(|_| AcceptError::Slow)?
+    accept_all(io, key, None).await
 }
 
-async fn at_leisure<S: AsyncRead + AsyncWrite + Unpin>(mut io: S, key: &Key) -> Result<Accepted<S>, AcceptError> {
+/// Likewise, for clients too where there is a certificate for them.
+///
+/// # Errors
+/// See [`AcceptError`]; the connection is closed then.
+pub async fn accept_all<S: AsyncRead + AsyncWrite + Unpin>(
+    io: S,
+    key: &Key,
+    clients: Option<&Https>,
+) -> Result<Accepted<S>, AcceptError> {
+    tokio::time::timeout(HANDSHAKE, at_leisure(io, key, clients)).await.map_err(|_| AcceptError::Slow)?
+}
+
+async fn at_leisure<S: AsyncRead + AsyncWrite + Unpin>(
+    mut io: S,
+    key: &Key,
+    clients: Option<&Https>,
+) -> Result<Accepted<S>, AcceptError> {
     let mut byte = [0];
     if io.read(&mut byte).await.map_err(AcceptError::Handshake)? == 0 {
         return Err(AcceptError::Closed);
     }
     let io = First::new(Some(byte[0]), io);
     if byte[0] != TLS {
-        return Ok(Accepted { stream: Stream::plain(io), session: None });
+        return Ok(Accepted { stream: Stream::plain(io), session: None, encrypted: false });
     }
-    let io = TlsAcceptor::from(key.server()).accept(buffered(io)).await.map_err(AcceptError::Handshake)?;
-    let channel = channel(key, io.get_ref().1).map_err(|e| AcceptError::Handshake(io::Error::other(e)))?;
+    let started = LazyConfigAcceptor::new(Acceptor::default(), buffered(io)).await.map_err(AcceptError::Handshake)?;
+    let ours = started.client_hello().alpn().is_some_and(|mut all| all.any(|spoken| spoken == tls::SPOKEN));
     let ends = Ends::default();
+    if let Some(clients) = clients.filter(|_| !ours) {
+        let io = started.into_stream(clients.config()).await.map_err(AcceptError::Handshake)?;
+        return Ok(Accepted { stream: Stream::tls(io.into(), None, &ends), session: None, encrypted: true });
+    }
+    let io = started.into_stream(key.server()).await.map_err(AcceptError::Handshake)?;
+    let channel = channel(key, io.get_ref().1).map_err(|e| AcceptError::Handshake(io::Error::other(e)))?;
     let session = Session::new(channel, ends.clone());
-    Ok(Accepted { stream: Stream::tls(io.into(), Some(session.clone()), &ends), session: Some(session) })
+    let stream = Stream::tls(io.into(), Some(session.clone()), &ends);
+    Ok(Accepted { stream, session: Some(session), encrypted: true })
 }
 
 /// As [`within`], with bounds that a listener in a test never meets.
@@ -167,7 +194,7 @@ pub(super) fn channel<D>(key: &Key, tls: &rustls::ConnectionCommon<D>) -> Result
 mod tests {
     use rustls::{NamedGroup, ProtocolVersion, pki_types::ServerName};
     use tokio::io::{AsyncWriteExt, duplex};
-    use tokio_rustls::TlsConnector;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
     use crate::transport::{Dialled, Pings, dial};
@@ -218,7 +245,7 @@ mod tests {
         let (mut near, far) = duplex(64);
         near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         let mut accepted = accept(far, &Key::generate().unwrap()).await.unwrap();
-        assert!(accepted.session.is_none());
+        assert!(accepted.session.is_none() && !accepted.encrypted);
         drop(near);
         let mut all = Vec::new();
         accepted.stream.read_to_end(&mut all).await.unwrap();
@@ -254,5 +281,65 @@ mod tests {
         assert_eq!(tls.protocol_version(), Some(ProtocolVersion::TLSv1_3));
         assert_eq!(tls.negotiated_key_exchange_group().map(|g| g.name()), Some(NamedGroup::X25519MLKEM768));
         assert_eq!(tls.alpn_protocol(), Some(b"longhaul".as_slice()));
+    }
+
+    fn issued() -> (Https, rustls::RootCertStore) {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["gw.lab".to_owned()]).unwrap();
+        let certificate = params.self_signed(&pair).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let certified = crate::transport::Certified::from_pem(&certificate.pem(), &pair.serialize_pem()).unwrap();
+        (Https::new(certified).unwrap(), roots)
+    }
+
+    /// What a client gets that offers these protocols: the one that is spoken, and whether it was taken for a peer.
+    async fn offered(
+        protocols: &[&[u8]],
+        clients: Option<&Https>,
+        roots: &rustls::RootCertStore,
+    ) -> Option<(Option<Vec<u8>>, bool)> {
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+        let (a, b) = duplex(1 << 16);
+        let key = Key::generate().unwrap();
+        let name = ServerName::try_from("gw.lab").unwrap();
+        let connector = TlsConnector::from(std::sync::Arc::new(config));
+        let (dialled, accepted) = tokio::join!(connector.connect(name, a), accept_all(b, &key, clients));
+        let (dialled, accepted) = (dialled.ok()?, accepted.ok()?);
+        assert!(accepted.encrypted);
+        let tls = dialled.get_ref().1;
+        assert_eq!(tls.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(tls.negotiated_key_exchange_group().map(|g| g.name()), Some(NamedGroup::X25519MLKEM768));
+        Some((tls.alpn_protocol().map(<[u8]>::to_vec), accepted.session.is_some()))
+    }
+
+    #[tokio::test]
+    async fn clients_are_told_from_peers_by_the_protocol_that_they_offer() {
+        let (https, roots) = issued();
+        let h2 = Some((Some(b"h2".to_vec()), false));
+        assert_eq!(offered(&[b"http/1.1", b"h2"], Some(&https), &roots).await, h2);
+        let h1 = Some((Some(b"http/1.1".to_vec()), false));
+        assert_eq!(offered(&[b"http/1.1"], Some(&https), &roots).await, h1);
+        assert_eq!(offered(&[], Some(&https), &roots).await, Some((None, false)));
+        assert_eq!(offered(&[b"longhaul"], Some(&https), &roots).await, None, "a peer's certificate is no client's");
+        assert_eq!(offered(&[b"h2"], None, &roots).await, None, "no TLS for clients");
+    }
+
+    #[tokio::test]
+    async fn peers_connect_as_before_where_clients_speak_tls_too() {
+        let (https, _) = issued();
+        let (near, far) = (Key::generate().unwrap(), Key::generate().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let accepts = async { accept_all(listener.accept().await.unwrap().0, &far, Some(&https)).await.unwrap() };
+        let (dialled, accepted) = tokio::join!(dial(&address, &near, PINGS), accepts);
+        assert_eq!(accepted.session.unwrap().peer(), near.fingerprint());
+        assert_eq!(dialled.unwrap().channel.peer, far.fingerprint());
     }
 }

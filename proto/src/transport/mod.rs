@@ -10,7 +10,8 @@
 //! - [`channel`]: what is known of one connection, available to all of its requests;
 //! - [`dial`]: the only place that dials; [`accept`]: the only place that accepts, and distinguishes TLS from plain
 //!   HTTP by the first byte, so that one port serves both;
-//! - [`hello`]: the first call on a connection; [`guard`]: refuses all other calls before it.
+//! - [`hello`]: the first call on a connection; [`guard`]: refuses all other calls before it;
+//! - [`https`]: TLS for clients of a gateway, which have no keys, on the same port.
 //!
 //! A listener only moves bytes: below TLS there may be any stream, and either side of a connection may be the one that
 //! dialled it.
@@ -20,14 +21,16 @@ pub mod channel;
 pub mod dial;
 pub mod guard;
 pub mod hello;
+pub mod https;
 pub mod key;
 mod stream;
 mod tls;
 
-pub use accept::{Accepted, accept};
+pub use accept::{Accepted, accept, accept_all};
 pub use channel::{Channel, Ends, Fingerprint, Session};
 pub use dial::{DialError, Dialled, Pings, Spent, dial, never_sent};
 pub use guard::Guarded;
 pub use hello::{Greeter, Proof, Role};
+pub use https::{Certified, Https, NotCertified};
 pub use key::{Key, KeyError};
 pub use stream::Stream;

@@ -25,7 +25,7 @@ use super::channel::Fingerprint;
 
 /// The protocol inside, as TLS names it: not `h2`, so that HTTP over TLS for clients can have the same port and another
 /// certificate.
-const SPOKEN: &[u8] = b"longhaul";
+pub(super) const SPOKEN: &[u8] = b"longhaul";
 
 /// The fingerprint of a certificate's key.
 pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {

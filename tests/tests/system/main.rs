@@ -15,6 +15,7 @@ mod behind_nginx;
 mod blobs;
 mod chance;
 mod chaos;
+mod client_tls;
 mod clients;
 mod conformance;
 mod connections;

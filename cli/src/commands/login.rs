@@ -1,0 +1,106 @@
+//! `login`: keeps a token for a gateway elsewhere, and pins the root of its certificate.
+//!
+//! The root comes over a connection that cannot be trusted yet, and is believed for its fingerprint, which the gateway's
+//! operator tells. From then on nothing else is believed there.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use longhaul_proto::certificate;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+use crate::{
+    access::{self, Access, Login, Root},
+    args,
+    client::{Client, ClientError},
+    context::{Context, Failure},
+    output::say,
+};
+
+/// `login`.
+///
+/// # Errors
+/// When the gateway is not the one that is meant, or does not take the token.
+pub(crate) async fn login(context: &Context, args: &args::Login) -> Result<u8, Failure> {
+    let url = &args.url.0;
+    if !url.starts_with("https:") {
+        return Err(Failure::usage(format!(
+            "{url} is spoken to in the clear, where nothing can be pinned: give its https address, or set LONGHAUL_TOKEN"
+        )));
+    }
+    let root = match &args.ca_fingerprint {
+        Some(fingerprint) => Some(pinned(url, fingerprint).await?),
+        None => None,
+    };
+    let file = context.data.path().to_owned();
+    let access = |token| Access { token, socket: None, root: root.clone().map(|pem| Root { pem, file: file.clone() }) };
+    if let Err(error) = Client::new(url, access(None))?.healthy().await {
+        let hint = match (&error, &root) {
+            (ClientError::Untrusted { .. }, None) => {
+                ". Where the gateway has an authority of its own, its operator tells the fingerprint (`longhaul up` and \
+                 `longhaul gateway` print it, `longhaul doctor` there shows it): add --ca-fingerprint SHA256"
+            }
+            _ => "",
+        };
+        return Err(Failure::system(format!("{error}{hint}")));
+    }
+    let token = match access::configured_token(context)? {
+        Some(token) => Some(token),
+        None => asked()?,
+    };
+    if token.is_some() {
+        let me = Client::new(url, access(token.clone()))?.call(reqwest::Method::GET, "/api/v1/whoami", None).await?;
+        let name = |key: &str| me[key].as_str().unwrap_or_default().to_owned();
+        say(&format!("the gateway knows you as {} (scope {})", name("principal"), name("scope")));
+    } else {
+        say("no token was given, so none is kept: set LONGHAUL_TOKEN, or give --token-file FILE");
+    }
+    access::keep(context.data.path(), url, Login { root, token }).map_err(|error| {
+        Failure::system(format!("cannot write to the data folder {}: {error}", context.data.path().display()))
+    })?;
+    say(&format!(
+        "kept for {url} in {}. Commands use it with --gateway {url}, LONGHAUL_GATEWAY, or `gateway` in the configuration",
+        context.data.path().join("logins.json").display()
+    ));
+    Ok(0)
+}
+
+/// The root with this fingerprint, as the gateway tells it.
+async fn pinned(url: &str, fingerprint: &str) -> Result<String, Failure> {
+    let wanted = certificate::read_fingerprint(fingerprint).ok_or_else(|| {
+        Failure::usage("--ca-fingerprint takes a SHA-256 fingerprint: 64 hexadecimal digits, with colons or without")
+    })?;
+    let pem = Client::root_of(url).await?;
+    let found = certificate::first_in_pem(&pem).map(|der| certificate::fingerprint(&der));
+    match found {
+        Some(found) if found == wanted => Ok(pem),
+        Some(found) => Err(Failure::system(format!(
+            "what answers at {url} has another root: its fingerprint is {found}, and {wanted} was given. Nothing was sent \
+             to it and nothing is kept. Ask the gateway's operator; if they name the first, the second is out of date, and \
+             if not, another machine answers in the gateway's place"
+        ))),
+        None => {
+            Err(Failure::system(format!("what answers at {url} tells no root certificate: is it a Longhaul gateway?")))
+        }
+    }
+}
+
+/// The token as a person types it or a pipe brings it; `None` = neither.
+fn asked() -> Result<Option<String>, Failure> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(None);
+    }
+    let cannot = |error: std::io::Error| Failure::system(format!("cannot read the token: {error}"));
+    let before = tcgetattr(&stdin).map_err(|e| cannot(e.into()))?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &silent).map_err(|e| cannot(e.into()))?;
+    let _ = write!(std::io::stderr(), "Token (not shown; empty = none): ");
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    let restored = tcsetattr(&stdin, OptionalActions::Flush, &before);
+    let _ = writeln!(std::io::stderr());
+    read.map_err(cannot)?;
+    restored.map_err(|e| cannot(e.into()))?;
+    Ok(Some(line.trim().to_owned()).filter(|token| !token.is_empty()))
+}
