@@ -91,7 +91,11 @@ fn verified(context: &Context, as_json: bool) -> Result<u8, Failure> {
     } else if let Some(wrong) = &report.wrong {
         out.text(&format!("{}: {wrong}\n", folder.display()))?;
     } else if report.lines == 0 {
-        out.text(&format!("{}: there is no audit log\n", folder.display()))?;
+        // Who checks it every night must learn that it looks in the wrong place.
+        return Err(Failure::system(format!(
+            "there is no audit log in {}: name the gateway's data folder with --data, on its machine",
+            folder.display()
+        )));
     } else {
         let span = format!("from {} to {}", when.whole(&report.first_at), when.whole(&report.last_at));
         let files = if report.files == 1 { "file" } else { "files" };

@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use longhaul_proto::certificate;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
@@ -70,10 +71,10 @@ async fn pinned(url: &str, fingerprint: &str) -> Result<String, Failure> {
         Failure::usage("--ca-fingerprint takes a SHA-256 fingerprint: 64 hexadecimal digits, with colons or without")
     })?;
     let pem = Client::root_of(url).await?;
-    let found = certificate::first_in_pem(&pem).map(|der| certificate::fingerprint(&der));
-    match found {
-        Some(found) if found == wanted => Ok(pem),
-        Some(found) => Err(Failure::system(format!(
+    match certificate::first_in_pem(&pem).map(|der| (certificate::fingerprint(&der), der)) {
+        // Only the certificate that was compared is kept, and nothing that stood behind it.
+        Some((found, der)) if found == wanted => Ok(to_pem(&der)),
+        Some((found, _)) => Err(Failure::system(format!(
             "what answers at {url} has another root: its fingerprint is {found}, and {wanted} was given. Nothing was sent \
              to it and nothing is kept. Ask the gateway's operator; if they name the first, the second is out of date, and \
              if not, another machine answers in the gateway's place"
@@ -82,6 +83,13 @@ async fn pinned(url: &str, fingerprint: &str) -> Result<String, Failure> {
             Err(Failure::system(format!("what answers at {url} tells no root certificate: is it a Longhaul gateway?")))
         }
     }
+}
+
+/// A certificate in DER as PEM (RFC 7468), and nothing else.
+fn to_pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = (0..text.len()).step_by(64).filter_map(|at| text.get(at..text.len().min(at + 64))).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 /// The token as a person types it or a pipe brings it; `None` = neither.
@@ -103,4 +111,19 @@ fn asked() -> Result<Option<String>, Failure> {
     read.map_err(cannot)?;
     restored.map_err(|e| cannot(e.into()))?;
     Ok(Some(line.trim().to_owned()).filter(|token| !token.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands behind the root in a gateway's answer may be another machine's, which only had to copy the root.
+    #[test]
+    fn of_what_a_gateway_tells_only_the_compared_root_is_kept() {
+        let (root, other) = ([7; 1000], [9; 100]);
+        let kept = to_pem(&certificate::first_in_pem(&(to_pem(&root) + &to_pem(&other))).unwrap());
+        assert_eq!(kept, to_pem(&root));
+        assert_eq!(kept.matches("BEGIN").count(), 1);
+        assert!(kept.lines().all(|line| line.len() <= 64));
+    }
 }

@@ -71,7 +71,7 @@ pub fn routes() -> Routes<Frontend> {
         .on(get(), "/api/v1/runs/{run}/record", read, record::get)
         .on(post(), "/api/v1/blobs", Permission::SUBMIT, blobs::begin)
         .on(Method::OPTIONS, "/api/v1/blobs", Permission::Token, blobs::abilities)
-        .on(get(), "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::get)
+        .on(get(), "/api/v1/blobs/{sha256}", read, blobs::get)
         .on(Method::HEAD, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::head)
         .on(Method::PUT, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::put)
         .on(Method::PATCH, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::patch)

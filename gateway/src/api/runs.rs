@@ -53,7 +53,12 @@ pub(super) async fn submit(
     caller.shows(&who, &accepted.run);
     let status = if accepted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let place = format!("/api/v1/runs/{}", accepted.run.run);
-    Ok((status, [(header::LOCATION, place)], Json(submitted(&accepted))).into_response())
+    let mut told = serde_json::to_value(submitted(&accepted)).map_err(|_| Problem::internal())?;
+    if let (false, Some(told)) = (who.may_read(&who.principal), told.as_object_mut()) {
+        // An earlier run may answer, which a token that only submits is not to read.
+        told.retain(|key, _| ["run_id", "state", "created_at", "joined"].contains(&key.as_str()));
+    }
+    Ok((status, [(header::LOCATION, place)], Json(told)).into_response())
 }
 
 /// Query of `GET /api/v1/runs`.

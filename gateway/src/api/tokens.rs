@@ -163,7 +163,10 @@ pub(super) async fn add(
         unknown(&frontend, &record).await?;
     }
     let event = Event::of(Kind::TokenMade, &who).with("token", record.name.clone());
-    let event = event.with("principal", record.principal.to_string()).with("scope", record.scopes.to_string());
+    let event = event
+        .with("principal", record.principal.to_string())
+        .with("scope", record.scopes.to_string())
+        .with("limits", serde_json::to_value(&record.limits).unwrap_or_default());
     frontend.core.audit.must(event.with("expires_at", record.expires_ms.and_then(rfc3339))).await?;
     if !frontend.core.ledger.token_add(record.clone()).await? {
         return Err(taken(&frontend, &record).await?);
@@ -275,14 +278,14 @@ pub(super) async fn revoke(
 }
 
 /// `POST /api/v1/tokens/{name}/rotate`: another secret for the same token, which lives as long again as it was made for. Its
-/// holder may do that, and operators.
+/// holder may do that with the present secret, and operators.
 pub(super) async fn rotate(
     State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let own = request.extensions().get::<Shown>().is_some_and(|Shown(shown)| *shown == name);
+    let own = request.extensions().get::<Shown>().is_some_and(|shown| shown.name == name && shown.present);
     if !own && !who.may_operate() && !faults::bug("scopes_ignored") {
         return Err(Problem::scope_missing(&Permission::OPERATE.words(), &who.scopes.to_string()));
     }
@@ -315,10 +318,10 @@ pub(super) async fn rotate(
     frontend.core.audit.must(event.with("expires_at", rotation.expires_ms.and_then(rfc3339))).await?;
     let rotated = frontend.core.ledger.token_rotate(&name, rotation).await?.ok_or_else(unknown)?;
     frontend.known_tokens.forget();
-    if overlap.is_zero() {
-        // Answers under way were asked for with the secret before.
-        frontend.revocations.revoked(&name);
-    }
+    // Answers under way that were asked for with a secret before end with it.
+    let over = known.before.as_ref().map(|before| (&before.sha256, now));
+    let before = rotated.before.as_ref().map(|before| (&before.sha256, before.until_ms));
+    over.into_iter().chain(before).for_each(|(sha256, until_ms)| frontend.revocations.replaced(sha256, until_ms));
     tracing::info!(by = %who.principal, %name, "token has another secret");
     Ok(Json(TokenView::of(rotated, now, Some(secret))).into_response())
 }
@@ -352,6 +355,6 @@ pub(super) async fn whoami(Extension(who): Extension<Identity>, shown: Option<Ex
         scope: who.scopes,
         scopes: who.scopes.list(),
         limits: (*who.limits).clone(),
-        token: shown.map(|Extension(Shown(name))| name),
+        token: shown.map(|Extension(shown)| shown.name),
     })
 }

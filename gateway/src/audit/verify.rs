@@ -166,7 +166,14 @@ impl Check<'_> {
             Some(_) => {
                 Some(format!("line number {} is not the one that was written: the log was written anew", head.n))
             }
-            None => None,
+            // It may be the last line of the file before the oldest one, which that file names, and none further back.
+            None => match &self.oldest {
+                Some((_, n, prev)) if head.n > 0 && !(head.n == *n && head.hash == *prev) => Some(format!(
+                    "line number {}, which was written last, is not in it: the log was written anew",
+                    head.n
+                )),
+                _ => None,
+            },
         }
     }
 }

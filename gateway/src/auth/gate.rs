@@ -46,12 +46,16 @@ pub const FLEET_PREFIX: &str = "/longhaul.v1.Fleet/";
 /// Time limit of one call of an agent.
 const FLEET_CALL: Duration = Duration::from_secs(60);
 
-/// A token's name, and when it expires, Unix ms.
-type Token = (String, Option<i64>);
-
-/// The name of the token that a request showed, in its extensions.
+/// The token that a request showed, in its extensions.
 #[derive(Clone, Debug)]
-pub struct Shown(pub String);
+pub struct Shown {
+    /// Its name.
+    pub name: String,
+    /// Whether it was its present secret, and not the one before.
+    pub present: bool,
+    sha256: String,
+    ends_ms: Option<i64>,
+}
 
 /// How requests are authenticated.
 pub enum Mode {
@@ -136,7 +140,7 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let asked = request_line(&request);
     match gate.identify(request.headers()).await {
         Ok((identity, token)) => {
-            let origin = gate.origin(&request, token.as_ref().map(|(name, _)| name.clone()));
+            let origin = gate.origin(&request, token.as_ref().map(|shown| shown.name.clone()));
             let identity = identity.from(origin);
             if let Err(refused) = gate.table.check(&request, &identity) {
                 let response = refused.into_response();
@@ -156,10 +160,11 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
             };
             let refused = Event::of(Kind::Refused, &identity);
             request.extensions_mut().insert(identity);
-            if let Some((name, _)) = &token {
-                request.extensions_mut().insert(Shown(name.clone()));
-            }
-            let revoked = token.map(|(name, expires_ms)| gate.revocations.of(&name, expires_ms));
+            let revoked = token.map(|shown| {
+                let revoked = gate.revocations.of(&shown.name, &shown.sha256, shown.ends_ms);
+                request.extensions_mut().insert(shown);
+                revoked
+            });
             let response = next.run(request).await;
             gate.note_refusal(refused, &asked, &response);
             lasting::watched(response, held, revoked)
@@ -209,8 +214,8 @@ impl Gate {
         self.allowed.check_origin(request.headers())
     }
 
-    /// The identity, and the name of its token with the expiry.
-    async fn identify(&self, headers: &HeaderMap) -> Result<(Identity, Option<Token>), Box<Response>> {
+    /// The identity, and its token.
+    async fn identify(&self, headers: &HeaderMap) -> Result<(Identity, Option<Shown>), Box<Response>> {
         let ledger = match &self.mode {
             Mode::Open(identity) => return Ok((identity.clone(), None)),
             Mode::Token(ledger) => ledger,
@@ -239,7 +244,8 @@ impl Gate {
             return Err(Box::new(unauthorized(&why, true)));
         }
         let identity = Identity { limits: Arc::new(record.limits), ..Identity::new(record.principal, record.scopes) };
-        Ok((identity, Some((record.name, ends_ms))))
+        let present = record.sha256 == digest;
+        Ok((identity, Some(Shown { name: record.name, present, sha256: digest, ends_ms })))
     }
 }
 

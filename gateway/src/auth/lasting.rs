@@ -5,7 +5,7 @@
 //! the token is refused.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -38,45 +38,68 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Where uploads and downloads of blobs are.
 const BLOBS: &str = "/api/v1/blobs/";
 
-/// Tokens in use by name, each with what is cancelled when it ends. Names are never reused, so a revoked one stays.
+/// Secrets in use by their digest, each with what is cancelled when it ends; a token has two of them while its secret is being
+/// replaced.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    tokens: Mutex<HashMap<String, Watch>>,
+    secrets: Mutex<HashMap<String, Watch>>,
+    /// Names of revoked tokens. They are never reused.
+    revoked: Mutex<HashSet<String>>,
     /// A token that expires came into use.
     expires: Notify,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Watch {
+    /// The name of its token.
+    token: String,
     ends: CancellationToken,
     expires_ms: Option<i64>,
 }
 
 impl Revocations {
-    /// Cancelled when this token is revoked, at once when it was revoked before; or when it expires, Unix ms.
-    pub fn of(&self, token: &str, expires_ms: Option<i64>) -> CancellationToken {
-        let mut all = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let watch = all.entry(token.to_owned()).or_default();
+    /// Cancelled when this token is revoked, at once when it was revoked before; or when the secret that was shown ends, Unix
+    /// ms. `sha256` is the secret's digest.
+    pub fn of(&self, token: &str, sha256: &str, expires_ms: Option<i64>) -> CancellationToken {
+        let mut all = self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Watch { token: token.to_owned(), ..Watch::default() };
+        let watch = all.entry(sha256.to_owned()).or_insert_with(new);
         if watch.expires_ms != expires_ms {
             watch.expires_ms = expires_ms;
             self.0.expires.notify_one();
         }
+        // Under the other lock: who revokes notes the name first, and then cancels what is here.
+        if self.0.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains(token) {
+            watch.ends.cancel();
+        }
         watch.ends.clone()
     }
 
-    /// The token was revoked.
+    /// The token was revoked: all of its secrets are over, for ever.
     pub fn revoked(&self, token: &str) {
-        if !faults::bug("revoked_streams_live") {
-            self.of(token, None).cancel();
+        if faults::bug("revoked_streams_live") {
+            return;
+        }
+        self.0.revoked.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned());
+        let all = self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().filter(|watch| watch.token == token).for_each(|watch| watch.ends.cancel());
+    }
+
+    /// The token has another secret than the one with this digest, which ends at this time, Unix ms.
+    pub fn replaced(&self, sha256: &str, until_ms: i64) {
+        let mut all = self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = all.get_mut(sha256) {
+            watch.expires_ms = Some(watch.expires_ms.map_or(until_ms, |at| at.min(until_ms)));
+            self.0.expires.notify_one();
         }
     }
 
     /// Ends the answers of expired tokens; returns when the next token expires, Unix ms.
     fn look(&self, now_ms: i64) -> Option<i64> {
-        let mut all = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         // An expired one is removed: if only the clock was wrong, the token is good again once that is set.
         all.retain(|_, watch| {
             let over = watch.expires_ms.is_some_and(|at| at <= now_ms);
@@ -209,10 +232,10 @@ mod tests {
         let (tokens, clock) = (Revocations::default(), Clock::from_source(Paused(Instant::now())));
         let expiring = expire(tokens.clone(), clock.clone());
         let looks = async {
-            let lasting = tokens.of("lasting", None);
+            let lasting = tokens.of("lasting", "a", None);
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let late = tokens.of("late", Some(clock.unix_ms() + 3_600_000));
-            let soon = tokens.of("soon", Some(clock.unix_ms() + 60_000));
+            let late = tokens.of("late", "b", Some(clock.unix_ms() + 3_600_000));
+            let soon = tokens.of("soon", "c", Some(clock.unix_ms() + 60_000));
             tokio::time::sleep(Duration::from_secs(59)).await;
             assert!(!soon.is_cancelled());
             tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -220,9 +243,16 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(3_600), late.cancelled()).await.expect("in its time");
             assert!(!lasting.is_cancelled());
             // Expired by a clock that was wrong: the token is good again when its next request is let in.
-            assert!(!tokens.of("soon", Some(clock.unix_ms() + 60_000)).is_cancelled());
+            assert!(!tokens.of("soon", "c", Some(clock.unix_ms() + 60_000)).is_cancelled());
+            // Another secret: the one before ends when it is said, and the new one goes on.
+            let second = tokens.of("lasting", "d", None);
+            tokens.replaced("a", clock.unix_ms() + 10_000);
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            assert!(!lasting.is_cancelled());
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            assert!(lasting.is_cancelled() && !second.is_cancelled());
             tokens.revoked("lasting");
-            assert!(lasting.is_cancelled() && tokens.of("lasting", None).is_cancelled(), "revoked is for ever");
+            assert!(second.is_cancelled() && tokens.of("lasting", "d", None).is_cancelled(), "revoked is for ever");
         };
         tokio::select! {
             () = expiring => panic!("it never ends"),

@@ -7,7 +7,8 @@ use rmcp::{
 };
 
 use super::{
-    call::{self, Caller},
+    call::Caller,
+    guarded,
     prompts::{self, Meaning},
     resources,
 };
@@ -44,7 +45,7 @@ pub(super) async fn complete(
         let info = CompletionInfo::with_pagination(values, total, more);
         info.map(CompleteResult::new).map_err(|text| ErrorData::internal_error(text, None))
     };
-    call::caught(frontend, "completion/complete", answer).await
+    guarded::caught(frontend, "completion/complete", answer).await
 }
 
 async fn of_prompt(caller: &Caller, meaning: Meaning, prefix: &str, host: Option<&str>) -> Vec<String> {

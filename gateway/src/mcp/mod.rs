@@ -18,6 +18,7 @@
 //!   sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left;
 //! - [`help`] shows Stata's help of a host;
+//! - [`guarded`] answers also when what answers panics;
 //! - [`egress`] decides what may leave to a client;
 //! - [`data`] shows what is in a data file;
 //! - [`told`] writes down what was answered, for the audit log;
@@ -41,6 +42,7 @@ mod files;
 mod follow;
 mod front;
 mod graph;
+mod guarded;
 mod help;
 mod joined;
 mod list;

@@ -24,10 +24,7 @@ use rmcp::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{
-    call::{self, Caller},
-    fence, result, words,
-};
+use super::{call::Caller, fence, guarded, result, words};
 use crate::{
     frontend::{Frontend, part::Part, run_view::run_view},
     model::{RunSnapshot, Stream},
@@ -86,7 +83,7 @@ pub(super) async fn list(
         (listed.ttl_ms, listed.cache_scope) = (Some(0), Some(CacheScope::Private));
         Ok(listed)
     };
-    call::caught(frontend, "resources/list", listed).await
+    guarded::caught(frontend, "resources/list", listed).await
 }
 
 /// `resources/templates/list`.
@@ -128,7 +125,7 @@ pub(super) async fn read(
         let contents = ResourceContents::text(text, uri).with_mime_type(mime);
         Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     };
-    call::caught(frontend, "resources/read", read).await
+    guarded::caught(frontend, "resources/read", read).await
 }
 
 /// What a URI names.

@@ -24,7 +24,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    call::{self, Call},
+    call::Call,
+    guarded,
     resumable::{CallTarget, Resumable, Resumables, Resumed, reference},
     run, tools, wait,
 };
@@ -147,7 +148,7 @@ async fn answer(frontend: Frontend, who: Identity, resumed: Resumed, line: Line)
         }
     };
     // A resumed call is one that waits on its connection; a call that became a task has its answer already.
-    let answer = call::guarded(&frontend, name, replied).await;
+    let answer = guarded::guarded(&frontend, name, replied).await;
     if let Some(told) = told.get() {
         told.answer(name, None, &answer);
     }

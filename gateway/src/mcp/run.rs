@@ -54,6 +54,13 @@ pub(super) async fn submit(call: &Call) -> Reply {
     let name = text.as_deref().and_then(code_name);
     let submitted = start(call, SubmitRequest { path, text, bundle, name, ..common(call) }).await?;
     let view = &submitted.run;
+    if !call.who.may_read(&call.who.principal) {
+        // An earlier run may answer, which a token that only submits is not to read.
+        return Ok(ToolOutput::ok(format!(
+            "run {} is recorded and goes on by itself. This token may start runs, and not read them.",
+            view.run.short()
+        )));
+    }
     call.shows(view);
     let first = submitted.joined.map(|joined| format!("{}\n", joined::line(view, joined, call.now_ms())));
     let first = first.unwrap_or_default();

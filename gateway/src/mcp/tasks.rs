@@ -28,8 +28,8 @@ use rmcp::{
 use serde_json::Value;
 
 use super::{
-    call::{self, Call, Caller},
-    client, follow, joined,
+    call::{Call, Caller},
+    client, follow, guarded, joined,
     output::ToolOutput,
     run, waiting, words,
 };
@@ -83,7 +83,7 @@ pub(super) async fn get(
         caller.shows(&view);
         Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
     };
-    call::caught(frontend, "tasks/get", answered).await
+    guarded::caught(frontend, "tasks/get", answered).await
 }
 
 fn completed(caller: &Caller, view: &RunSnapshot, said: ToolOutput) -> Result<TaskPayload, ErrorData> {
@@ -105,7 +105,7 @@ pub(super) async fn update(
     handle: &str,
     context: &RequestContext<RoleServer>,
 ) -> Result<(), ErrorData> {
-    call::caught(frontend, "tasks/update", async { open(frontend, handle, context).await.map(drop) }).await
+    guarded::caught(frontend, "tasks/update", async { open(frontend, handle, context).await.map(drop) }).await
 }
 
 /// `tasks/cancel`: the durable request to break the run. It changes nothing in an ended run; asking twice is harmless.
@@ -122,7 +122,7 @@ pub(super) async fn cancel(
             error => ErrorData::internal_error(error.to_string(), None),
         })
     };
-    call::caught(frontend, "tasks/cancel", answered).await
+    guarded::caught(frontend, "tasks/cancel", answered).await
 }
 
 /// The caller, the run that the handle names, how its call was answered, and whether the caller asked to wait.

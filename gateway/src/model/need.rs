@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use longhaul_proto::faults;
 use serde::{Deserialize, Serialize};
 
+use super::token_limits;
+
 /// What a run requires of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,6 +26,9 @@ pub struct Need {
     /// The licence pools that it is limited to; empty = all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only_pools: Vec<String>,
+    /// The folders that it is limited to; empty = all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_roots: Vec<String>,
     /// Agents (by id) that reported that they cannot run this one, and why.
     #[serde(skip)]
     pub unfit: BTreeMap<String, String>,
@@ -38,6 +43,11 @@ impl Need {
     /// Whether the token of its submission may use an agent of this name, which holds seats of this pool.
     pub fn permits(&self, name: &str, pool: &str) -> bool {
         (among(&self.only_hosts, name) && self.permits_pool(pool)) || faults::bug("token_limits_ignored")
+    }
+
+    /// Whether the token of its submission may start a do-file at this path of a host.
+    pub fn permits_path(&self, path: &str) -> bool {
+        token_limits::below(&self.only_roots, path) || faults::bug("token_limits_ignored")
     }
 
     /// Whether the token of its submission may use seats of this pool.

@@ -62,7 +62,7 @@ impl Identity {
 
     /// `need` within the limits of its token.
     pub fn narrow(&self, need: Need) -> Need {
-        let TokenLimits { hosts, pools, .. } = &*self.limits;
-        Need { only_hosts: hosts.clone(), only_pools: pools.clone(), ..need }
+        let TokenLimits { hosts, pools, roots } = (*self.limits).clone();
+        Need { only_hosts: hosts, only_pools: pools, only_roots: roots, ..need }
     }
 }

@@ -30,14 +30,19 @@ impl TokenLimits {
     /// Whether a path of a host lies below one of its folders, by its name. Agents resolve links and dots before they tell a
     /// path.
     pub fn allows_path(&self, path: &str) -> bool {
-        let below = |root: &String| {
-            let root = root.trim_end_matches(['/', '\\']);
-            let rest = path.strip_prefix(root);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '\\']))
-        };
-        let plain = !path.split(['/', '\\']).any(|part| part == "..");
-        self.roots.is_empty() || (plain && self.roots.iter().any(below))
+        below(&self.roots, path)
     }
+}
+
+/// Whether a path lies below one of these folders, or there are none.
+pub(super) fn below(roots: &[String], path: &str) -> bool {
+    let inside = |root: &String| {
+        let root = root.trim_end_matches(['/', '\\']);
+        let rest = path.strip_prefix(root);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '\\']))
+    };
+    let plain = !path.split(['/', '\\']).any(|part| part == "..");
+    roots.is_empty() || (plain && roots.iter().any(inside))
 }
 
 #[cfg(test)]

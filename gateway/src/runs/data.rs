@@ -280,7 +280,7 @@ impl Runs {
                     host: on.host.clone(),
                     problem: file.problem.clone(),
                     mapped: None,
-                    near: file.near.clone(),
+                    near: file.near.iter().filter(|path| who.limits.allows_path(path)).cloned().collect(),
                     roots: inner.fleet.roots(&on.agent_id),
                 })
             })

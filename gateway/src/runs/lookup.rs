@@ -27,6 +27,7 @@ pub(super) async fn known(inner: &Arc<Inner>, need: &Need) -> Result<(), SubmitE
     }
     let wanted: Vec<String> = need.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let (mut names, mut labels) = inner.fleet.known();
+    let may_know = |name: &String| need.only_hosts.is_empty() || need.only_hosts.contains(name);
     let has = |names: &BTreeSet<String>, labels: &BTreeSet<String>| {
         (need.host.is_empty() || names.contains(&need.host)) && wanted.iter().all(|label| labels.contains(label))
     };
@@ -38,6 +39,7 @@ pub(super) async fn known(inner: &Arc<Inner>, need: &Need) -> Result<(), SubmitE
         names.insert(agent.info.name);
         labels.extend(agent.info.labels.iter().map(|(key, value)| format!("{key}={value}")));
     }
+    names.retain(may_know);
     let list = |all: &BTreeSet<String>| {
         let mut shown: Vec<&str> =
             all.iter().filter(|one| !one.is_empty()).map(String::as_str).take(MOST_NAMED).collect();
@@ -149,7 +151,7 @@ pub(super) async fn look(
 ) -> Result<Vec<String>, SubmitError> {
     let working_dir = checked.submission.working_dir.clone();
     let Some(path) = checked.look_at.clone() else {
-        within_roots(who, None)?;
+        within_roots(who, checked, None)?;
         return folder_alone(inner, who, checked, &working_dir).await;
     };
     let seen = inner.fleet.inspect(&checked.need, &who.principal, &path, &working_dir).await;
@@ -157,10 +159,10 @@ pub(super) async fn look(
         // The bytes may be there and the folder not.
         let there = seen.iter().find(|s| s.reply.found && s.reply.sha256 == checked.code);
         let Some(there) = there else {
-            within_roots(who, None)?;
+            within_roots(who, checked, None)?;
             return folder_alone(inner, who, checked, &working_dir).await;
         };
-        within_roots(who, Some(&there.reply))?;
+        within_roots(who, checked, Some(&there.reply))?;
         if !there.reply.problem.is_empty() {
             return Err(not_there(inner, who, std::slice::from_ref(there), &path));
         }
@@ -181,7 +183,7 @@ pub(super) async fn look(
             Some(_) => Err(not_there(inner, who, &seen, &path)),
         };
     };
-    within_roots(who, Some(&well.reply))?;
+    within_roots(who, checked, Some(&well.reply))?;
     if is_relative(&path) {
         checked.submission.source = Some(Source::Path(well.reply.resolved.clone()));
         checked.source.clone_from(&well.reply.resolved);
@@ -199,7 +201,7 @@ pub(super) async fn look(
 }
 
 /// Refuses code that stands in no folder that the caller's token is limited to, or that is sent along (`None`).
-fn within_roots(who: &Identity, found: Option<&wire::InspectReply>) -> Result<(), SubmitError> {
+fn within_roots(who: &Identity, checked: &Checked, found: Option<&wire::InspectReply>) -> Result<(), SubmitError> {
     let limits = &who.limits;
     if limits.roots.is_empty() || faults::bug("token_limits_ignored") {
         return Ok(());
@@ -211,14 +213,19 @@ fn within_roots(who: &Identity, found: Option<&wire::InspectReply>) -> Result<()
              or ask the operator for another token"
         )));
     };
-    let outside = [&found.resolved, &found.working_dir];
-    match outside.into_iter().find(|path| !path.is_empty() && !limits.allows_path(path)) {
-        None if !found.resolved.is_empty() => Ok(()),
-        outside => Err(SubmitError::Refused(format!(
-            "your token is limited to {roots}{}: pass a path below, or ask the operator for another token",
-            outside.map(|path| format!(", and {path} is not below")).unwrap_or_default()
-        ))),
+    // It may lead out of them by a link, and what is run or read by its name alone would be another's.
+    if !checked.submission.working_dir.is_empty() {
+        return Err(SubmitError::Refused(format!(
+            "your token is limited to {roots}, and its do-files run in the folder where they stand: leave working_dir out"
+        )));
     }
+    if limits.allows_path(&found.resolved) {
+        return Ok(());
+    }
+    Err(SubmitError::Refused(format!(
+        "your token is limited to {roots}, and {} is not below: pass a path below, or ask the operator for another token",
+        found.resolved
+    )))
 }
 
 /// Asks for the working directory of code that is sent along.
@@ -303,7 +310,7 @@ fn not_there(inner: &Inner, who: &Identity, seen: &[Inspected], path: &str) -> S
             host: seen.host.clone(),
             problem: seen.reply.problem.clone(),
             mapped: (mapped && !is_relative(path)).then(|| format!("{path} is {there} there")),
-            near: seen.reply.near.clone(),
+            near: seen.reply.near.iter().filter(|path| who.limits.allows_path(path)).cloned().collect(),
             roots: inner.fleet.roots(&seen.agent_id),
         }
     };

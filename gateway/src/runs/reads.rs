@@ -233,7 +233,10 @@ impl Runs {
         let (mut hosts, mut pools) = self.0.fleet.views().await;
         let within = who.need("");
         hosts.retain(|host| within.permits(&host.name, &host.pool));
-        pools.retain(|pool| within.permits_pool(&pool.name));
+        for pool in &mut pools {
+            pool.hosts.retain(|host| within.permits(host, &pool.name));
+        }
+        pools.retain(|pool| within.limits().is_empty() || !pool.hosts.is_empty());
         if !who.may_operate() {
             let who = who.principal.to_string();
             hosts.iter_mut().for_each(|host| withhold(host, &who));
@@ -302,7 +305,7 @@ impl Runs {
     }
 
     /// An operator looks at another principal's run: of each request the first look at it is written down.
-    fn note_read(&self, who: &Identity, of: &Principal, run: RunId) {
+    pub(super) fn note_read(&self, who: &Identity, of: &Principal, run: RunId) {
         if who.principal != *of && who.origin.reads_first(run) {
             self.0.audit.note(Event::of(Kind::Read, who).run(run).with("of", of.to_string()));
         }

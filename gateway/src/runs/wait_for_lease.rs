@@ -120,13 +120,22 @@ impl RunTask {
         let principal = self.record.principal.clone();
         let seen =
             self.during(None, async move { fleet.inspect(&need, &principal, &path, &working_dir).await }).await?;
-        let wanted = &self.record.detail.asked.required_sha256;
+        let asked = &self.record.detail.asked;
+        let (wanted, need) = (&asked.required_sha256, &asked.need);
+        if !need.only_roots.is_empty() && !seen.iter().any(|answer| answer.agent_id == seat.at.agent_id) {
+            self.unfit.insert(seat.at.agent_id.clone(), "it did not say where the do-file is there".to_owned());
+            return Ok(false);
+        }
         for answer in seen.into_iter().filter(|a| a.agent_id == seat.at.agent_id) {
             let problem = match answer.reply.problem {
                 problem if !problem.is_empty() => problem,
                 _ if !wanted.is_empty() && *wanted != answer.reply.sha256 => {
                     "the do-file has other bytes there".to_owned()
                 }
+                _ if !need.permits_path(&answer.reply.resolved) => format!(
+                    "the token that it was submitted with is limited to {}, and the do-file is elsewhere there",
+                    need.only_roots.join(", ")
+                ),
                 _ => continue,
             };
             self.unfit.insert(answer.agent_id, problem);

@@ -158,6 +158,21 @@ async fn scopes_say_whose_runs_are_seen_and_ended() {
     let gateway = lab.up(&["--serve-all"]).await;
     gateway.api.wait_host_up().await;
     let ana = token(&gateway, json!({"name": "ana"})).await;
+    // A token that only submits learns nothing of a run that answers it.
+    let bad = SubmitRequest {
+        text: Some("display nosuch".to_owned()),
+        key: Some("k".to_owned()),
+        ..SubmitRequest::default()
+    };
+    let failed = ana.submit(&bad).await.unwrap().run.run_id;
+    assert!(ana.wait_end(failed).await.message.unwrap().contains("nosuch"));
+    let only = token(&gateway, json!({"name": "only", "principal": "ana", "scope": "submit"})).await;
+    let again = only.request(Method::POST, "/api/v1/runs").json(&bad).send().await.unwrap();
+    let again: Value = read(again).await.unwrap();
+    assert_eq!((&again["run_id"], &again["state"]), (&json!(failed), &json!("failed")));
+    assert!(!again.to_string().contains("nosuch"), "{again}");
+    let said = Mcp::new(&only, "only", "1").call("stata_submit", json!({"text": "display nosuch", "key": "k"})).await;
+    assert!(!said.is_error && said.text.contains("may start runs, and not read them"), "{}", said.text);
     let run = ana.submit_path(&lab.gated(), &["hers"]).await.run_id;
     ana.wait_output(run, "started hers").await;
     // Reading, listing, ending; each as its status.
@@ -227,9 +242,9 @@ async fn a_token_is_limited_to_hosts_and_pools() {
     assert_eq!(placed(&gateway, &ana, Some("stata1")).await, Ok("stata1".to_owned()), "the control");
 }
 
-/// What a token that is limited to a folder gets: a do-file below it, one beside it, one by a link that leads out, and code that
-/// is sent along.
-async fn within_a_root(lab: &Lab) -> [Result<(), String>; 4] {
+/// What a token that is limited to a folder gets: a do-file below it, one beside it, one by a link that leads out, code that
+/// is sent along, and a folder to run in.
+async fn within_a_root(lab: &Lab) -> [Result<(), String>; 5] {
     let gateway = lab.up(&["--serve-all"]).await;
     gateway.api.wait_host_up().await;
     let approved = lab.work().join("approved");
@@ -252,13 +267,14 @@ async fn within_a_root(lab: &Lab) -> [Result<(), String>; 4] {
         asked(path(&outside)).await,
         asked(path(&approved.join("link.do"))).await,
         asked(SubmitRequest { text: Some("display 3".to_owned()), ..SubmitRequest::default() }).await,
+        asked(SubmitRequest { working_dir: Some(approved.display().to_string()), again: true, ..path(&inside) }).await,
     ]
 }
 
 #[tokio::test]
 async fn a_token_is_limited_to_folders() {
     let lab = lab!();
-    let [inside, outside, link, text] = within_a_root(&lab).await;
+    let [inside, outside, link, text, folder] = within_a_root(&lab).await;
     assert_eq!(inside, Ok(()));
     for refused in [outside, link] {
         let why = refused.unwrap_err();
@@ -266,10 +282,12 @@ async fn a_token_is_limited_to_folders() {
     }
     let why = text.unwrap_err();
     assert!(why.contains("no code that is sent"), "{why}");
+    let why = folder.unwrap_err();
+    assert!(why.contains("leave working_dir out"), "{why}");
 
     let mut lab = lab!();
     lab.env("LONGHAUL_FAULTS", "bug=token_limits_ignored");
-    assert_eq!(within_a_root(&lab).await, [Ok(()), Ok(()), Ok(()), Ok(())], "the control");
+    assert_eq!(within_a_root(&lab).await, [Ok(()), Ok(()), Ok(()), Ok(()), Ok(())], "the control");
 }
 
 #[tokio::test]
@@ -291,8 +309,12 @@ async fn a_token_gets_another_secret() {
     let refused = rotate(&bob, "ana", json!({})).await.unwrap_err();
     assert!(refused.detail.contains("scope `operate`"), "{}", refused.detail);
     // Without an overlap the one before ends at once, and what it asked for.
+    let refused = rotate(&ana, "ana", json!({})).await.unwrap_err();
+    assert!(refused.detail.contains("scope `operate`"), "the secret before replaces nothing: {}", refused.detail);
     let made = rotate(&gateway.api, "ana", json!({"overlap": 0})).await.unwrap();
     let third = ana.with_token(made["token"].as_str().unwrap());
+    let said = Mcp::new(&third, "rotated", "1").call("stata_hosts", json!({})).await;
+    assert!(!said.is_error, "answers to the new secret are not broken off: {}", said.text);
     assert_eq!((works(&ana).await, works(&second).await, works(&third).await), (401, 401, 200));
     let refused = second.request(Method::GET, "/api/v1/whoami").send().await.unwrap().text().await.unwrap();
     assert!(refused.contains("another secret now"), "{refused}");

@@ -77,6 +77,7 @@ fn need(host: &str, labels: &[(&str, &str)], engine: &str, unfit: &[&str]) -> Ne
         large_code: false,
         only_hosts: Vec::new(),
         only_pools: Vec::new(),
+        only_roots: Vec::new(),
         unfit: unfit.iter().map(|u| ((*u).to_owned(), "no such file".to_owned())).collect(),
     }
 }

@@ -154,6 +154,7 @@ impl Runs {
     pub async fn open_file(&self, who: &Identity, run: RunId, name: &str) -> Result<OpenFile, ArtifactError> {
         let record = self.record(run).await?.filter(|r| may(who, &r.principal));
         let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
+        self.note_read(who, &record.principal, run);
         let listed = self.files_of(&record).await?;
         let file = match listed.find(name) {
             Ok(file) => file.clone(),

@@ -81,6 +81,7 @@ async fn every_event_has_its_line() {
     assert_eq!(post(&gateway.api, "/api/v1/agents/stata1/revoke", json!({})).await, 200);
     assert_eq!(post(&gateway.api, "/api/v1/agents/stata1/approve", json!({})).await, 200);
     gateway.api.wait_host("stata1", "up").await;
+    assert_eq!(post(&gateway.api, "/api/v1/tokens/ana/rotate", json!({})).await, 200);
     let revoked = gateway.api.request(Method::DELETE, "/api/v1/tokens/ana").send().await.unwrap();
     assert_eq!(revoked.status(), 204);
     // Back by an agent that has a run of this gateway, which has lost its ledger and its key.
