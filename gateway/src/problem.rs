@@ -282,8 +282,12 @@ impl From<DataError> for Problem {
             DataError::Host(error) => error.into(),
             DataError::Run(error) => error.into(),
             DataError::File(error) => error.into(),
-            DataError::Asked { .. } => Self::bad_request(detail),
-            DataError::NotThere(_) | DataError::Different(_) | DataError::Refused { .. } | DataError::TooOld(_) => {
+            DataError::Asked { .. } | DataError::OfFile { asked: true, .. } => Self::bad_request(detail),
+            DataError::NotThere(_)
+            | DataError::Different(_)
+            | DataError::OfFile { .. }
+            | DataError::Refused { .. }
+            | DataError::TooOld(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The data file cannot be shown", detail)
             }
             DataError::NoAgent | DataError::Unanswered { .. } => {

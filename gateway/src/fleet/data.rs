@@ -51,6 +51,13 @@ impl Fleet {
         found.sort_by(|a, b| a.host.cmp(&b.host));
         found
     }
+
+    /// The agents, by id, that are asked when something is asked for this need.
+    pub(crate) async fn candidates(&self, need: &Need, principal: &Principal) -> Vec<String> {
+        let (need, principal) = (Box::new(need.clone()), principal.clone());
+        let asked = self.ask(|reply| Command::Candidates { principal, need, reply }).await.unwrap_or_default();
+        asked.into_iter().map(|(agent_id, ..)| agent_id).collect()
+    }
 }
 
 async fn file(connection: &Port, request: wire::DataRequest) -> Option<wire::DataFile> {

@@ -46,13 +46,14 @@ impl Fleet {
     }
 
     /// How the beginning of a path of an agent that takes this principal's runs may go on, in files with these endings and in
-    /// folders.
+    /// folders; of these agents alone.
     pub(crate) async fn complete_path(
         &self,
         need: &Need,
         principal: &Principal,
         prefix: &str,
         endings: &[&str],
+        of: &BTreeSet<String>,
     ) -> BTreeSet<String> {
         let request = wire::InspectRequest {
             path: prefix.to_owned(),
@@ -62,7 +63,9 @@ impl Fleet {
         };
         let mut found = BTreeSet::new();
         self.ask_agents(need, principal, &request, true, |answer| {
-            found.extend(answer.reply.near);
+            if of.contains(&answer.agent_id) {
+                found.extend(answer.reply.near);
+            }
             false
         })
         .await;

@@ -58,8 +58,8 @@ async fn of_prompt(caller: &Caller, meaning: Meaning, prefix: &str, host: Option
         Meaning::Words => Vec::new(),
         Meaning::Host => names(runs.hosts(&caller.who).await.hosts.into_iter().map(|host| host.name).collect()),
         Meaning::Pool => names(runs.hosts(&caller.who).await.pools.into_iter().map(|pool| pool.name).collect()),
-        Meaning::DoFile => runs.complete_path(&caller.who, host, prefix, &[".do"]).await,
-        Meaning::DataSet => runs.complete_path(&caller.who, host, prefix, &[".dta"]).await,
+        Meaning::DoFile => caller.paths(host, prefix, ".do").await,
+        Meaning::DataSet => caller.paths(host, prefix, ".dta").await,
     }
 }
 

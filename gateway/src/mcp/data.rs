@@ -74,17 +74,18 @@ fn head(view: &DataView) -> String {
         _ if view.used == view.observations => all,
         _ => format!("{} of {all}", view.used),
     };
+    // A rule may have left it out: it tells how many observations there are.
+    let size = if view.bytes > 0 { format!(", {}", bytes(view.bytes)) } else { String::new() };
     let sorted = match view.sorted_by.is_empty() {
         true => String::new(),
         false => format!(", sorted by {}", words::cut(&words::plain(&view.sorted_by.join(" ")), NAME)),
     };
     format!(
-        "{} of {}: {used}, {}{sorted} (release {}, {})",
+        "{} of {}: {used}, {}{sorted} (release {}{size})",
         view.action,
         words::cut(&words::plain(&view.place()), NAME + 80),
         plural(view.variables.into(), "variable"),
-        view.release,
-        bytes(view.bytes)
+        view.release
     )
 }
 

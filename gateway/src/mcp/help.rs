@@ -30,7 +30,7 @@ pub(super) async fn help(call: &Call) -> Reply {
         return Err("pass section (its title), or offset (a byte to go on from), not both".into());
     }
     let searched = asked.search.clone();
-    let view = call.frontend.core.runs.help(&call.who, asked).await.map_err(|e| e.to_string())?;
+    let view = call.help_of(asked).await?;
     let ids = &call.frontend.core.deps.ids;
     let Some(text) = &view.text else { return Ok(ToolOutput::ok(found(ids, &view, &searched))) };
     let room = call.frontend.options().inline_limit.saturating_sub(FRAME);

@@ -115,18 +115,18 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, Strin
     let request =
         runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP, max_stored: None };
     let submitted = call.frontend.core.runs.submit(&call.who, request).await;
-    let narrowed = submitted.map(|accepted| Accepted { run: call.narrowed(accepted.run), ..accepted });
-    narrowed.map_err(|error| {
-        if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
-            tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
-        }
-        match error {
-            SubmitError::Unsettled(_) | SubmitError::Panicked | SubmitError::Changed(_) | SubmitError::Unasked(_) => {
-                error.to_string()
-            }
-            SubmitError::NotThere(missing) => format!("nothing was run: {}", missing.told(ELSEWHERE)),
-            _ => format!("nothing was run: {error}"),
-        }
+    let error = match submitted {
+        Ok(accepted) => return Ok(Accepted { run: call.narrowed(accepted.run), ..accepted }),
+        Err(error) => error,
+    };
+    if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
+        tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
+    }
+    Err(match error {
+        SubmitError::Changed(refusal) | SubmitError::Unasked(refusal) => call.not_joined(&refusal).await,
+        SubmitError::Unsettled(_) | SubmitError::Panicked => error.to_string(),
+        SubmitError::NotThere(missing) => format!("nothing was run: {}", call.not_there(missing).told(ELSEWHERE)),
+        _ => format!("nothing was run: {error}"),
     })
 }
 

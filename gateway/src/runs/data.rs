@@ -30,9 +30,8 @@ use crate::{
     model::Identity,
 };
 
-/// How long an answer may take: as long as an agent reads for one, and the way.
+/// How long an answer may take: as long as an agent reads for one, and the way; and the next piece of a file.
 const ANSWER: Duration = Duration::from_secs(80);
-/// How long the next piece of a file may take.
 const PIECE: Duration = Duration::from_secs(60);
 /// Most characters of a condition, a range, or all names of variables.
 const LONGEST: usize = 16_000;
@@ -84,7 +83,15 @@ pub enum DataError {
     /// Hosts have different files there.
     #[error("{0}")]
     Different(String),
-    /// Its agent cannot show it.
+    /// What its reader says, which may tell of what is in it.
+    #[error("{words}")]
+    OfFile {
+        /// In words.
+        words: String,
+        /// Another request can be meant.
+        asked: bool,
+    },
+    /// It is not shown.
     #[error("{words}")]
     Refused {
         /// In words.
@@ -111,7 +118,6 @@ pub enum DataError {
 /// Where a data file is read.
 struct DataSource {
     host: String,
-    /// The file as it is asked for there.
     path: String,
     at: At,
 }
@@ -338,8 +344,8 @@ fn broke_off(host: String) -> DataError {
 fn refused(host: &str, error: AgentError) -> DataError {
     let words = error.words;
     match error.failure {
-        Failure::Refused => DataError::Asked { words },
-        Failure::NotFound | Failure::Unmet => DataError::Refused { words },
+        Failure::Refused => DataError::OfFile { words, asked: true },
+        Failure::NotFound | Failure::Unmet => DataError::OfFile { words, asked: false },
         Failure::TooOld => DataError::TooOld(host.to_owned()),
         _ => DataError::Unanswered { host: host.to_owned(), reason: words },
     }
@@ -360,7 +366,6 @@ fn pieces(host: String, parts: DataParts) -> impl Stream<Item = Result<Bytes, Da
                 Some(Ok(wire::DataPart { part: Some(Part::Bytes(bytes)) })) => {
                     return Ok(Some((bytes, (host, parts, whole))));
                 }
-                // Nothing follows the end.
                 Some(Ok(wire::DataPart { part: Some(Part::End(_)) })) => return Ok(None),
                 Some(Ok(_)) => {}
             }

@@ -1,10 +1,15 @@
 //! What of runs and data may leave to AI clients. The rule of an agent is told with its registration; this gateway may have
 //! a narrower one for its pool. What was read under a rule stays under it: the record of a run keeps the rule of its time.
 
-use longhaul_proto::egress::Egress;
+use std::collections::BTreeSet;
+
+use longhaul_proto::{egress::Egress, wire};
 
 use super::{Inner, Runs};
-use crate::model::{Detail, Placement, RunSnapshot};
+use crate::{
+    fleet,
+    model::{Detail, Identity, Placement, RunSnapshot},
+};
 
 /// The rule of an attempt's time, kept with it; at each step, since an agent that is started again may have a narrower one.
 pub(super) fn note(inner: &Inner, detail: &mut Detail) {
@@ -25,6 +30,10 @@ impl Inner {
         self.fleet.egress(&at.agent_id).and(&self.egress_of_pool(&at.pool))
     }
 
+    fn egress_of_info(&self, info: &wire::AgentInfo) -> Egress {
+        Egress::of_wire(info.egress.as_ref()).and(&self.egress_of_pool(&fleet::pool_name(info)))
+    }
+
     fn egress_of_pool(&self, pool: &str) -> Egress {
         let rules = &self.options.egress_pools;
         rules.get(pool).or_else(|| rules.get("*")).cloned().unwrap_or_default()
@@ -37,13 +46,25 @@ impl Runs {
         run.ran_at.iter().fold(run.egress.clone(), |narrow, at| narrow.and(&self.0.egress_at(at)))
     }
 
-    /// What of the data of a host may leave now; of several agents of one name what all of them allow.
-    pub fn egress_of_host(&self, host: &str) -> Egress {
+    /// What of the data of a host may leave now; of several agents of one name what all of them allow. `None` = no agent of
+    /// this name is known, so that nothing is known of its rule.
+    pub fn egress_of_host(&self, host: &str) -> Option<Egress> {
         let infos = self.0.fleet.infos();
         let its = infos.iter().filter(|(info, _)| info.name == host);
-        its.fold(Egress::default(), |narrow, (info, _)| {
-            let rule = Egress::of_wire(info.egress.as_ref());
-            narrow.and(&rule).and(&self.0.egress_of_pool(&crate::fleet::pool_name(info)))
-        })
+        its.map(|(info, _)| self.0.egress_of_info(info)).reduce(|narrow, rule| narrow.and(&rule))
+    }
+
+    /// The hosts that this caller's request about a file or a topic would be asked of now, this one or all, with their rules.
+    pub async fn egress_of_asked(&self, who: &Identity, host: &str) -> Vec<(String, Egress)> {
+        let asked = self.0.fleet.candidates(&who.need(host), &who.principal).await;
+        let infos = self.0.fleet.infos();
+        let its = infos.iter().filter(|(info, _)| asked.contains(&info.agent_id));
+        its.map(|(info, _)| (info.name.clone(), self.0.egress_of_info(info))).collect()
+    }
+
+    /// The agents whose rule is such a one.
+    pub(super) fn agents_with(&self, fits: impl Fn(&Egress) -> bool) -> BTreeSet<String> {
+        let infos = self.0.fleet.infos().into_iter();
+        infos.filter(|(info, _)| fits(&self.0.egress_of_info(info))).map(|(info, _)| info.agent_id).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
-use super::NotThere;
+use super::{NotThere, Unjoined};
 use crate::{audit::NotAudited, blobs::BlobError, ledger::LedgerError};
 
 /// Why a submission made no run.
@@ -22,10 +22,10 @@ pub enum SubmitError {
     /// An earlier run could answer, but its do-files have changed since, or that cannot be determined: nothing was
     /// joined and nothing started; the text says how to go on.
     #[error("{0}")]
-    Changed(String),
+    Changed(Unjoined),
     /// Likewise, because the agent cannot be asked now.
     #[error("{0}")]
-    Unasked(String),
+    Unasked(Unjoined),
     /// Files that it names by their digests are not there, or not the caller's to name.
     #[error("{}", missing(.0))]
     MissingBlobs(Vec<ContentDigest>),

@@ -42,6 +42,18 @@ enum AgentAnswer {
     NotNow(String),
 }
 
+/// Why an earlier run does not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{words}")]
+pub struct Unjoined {
+    /// The run.
+    pub run: RunId,
+    /// In words, which may name do-files that it entered.
+    pub words: String,
+    /// In words without them.
+    pub without_names: String,
+}
+
 /// Whether an earlier run answers a request.
 pub(super) enum Verdict {
     /// It answers.
@@ -135,7 +147,7 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 
-fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> String {
+fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> Unjoined {
     let short = record.run.short();
     let age = |since_ms: i64| {
         let ms = u64::try_from(inner.deps.clock.unix_ms() - since_ms).unwrap_or_default();
@@ -153,10 +165,14 @@ fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> String 
         );
         ("and is not over".to_owned(), ways)
     };
-    format!(
-        "{which} {stands}, but {reason}; so nothing was joined and nothing was started. To run what is there now: pass \
-         `again: true` (`longhaul run --again`). {ways}"
-    )
+    let words = |reason: &str| {
+        format!(
+            "{which} {stands}, but {reason}; so nothing was joined and nothing was started. To run what is there now: pass \
+             `again: true` (`longhaul run --again`). {ways}"
+        )
+    };
+    let without_names = words("do-files that it ran have changed since, or that cannot be told");
+    Unjoined { run: record.run, words: words(reason), without_names }
 }
 
 /// Ends that were shown and are not yet noted in the ledger: an equal request that arrives at this moment must not be

@@ -130,6 +130,7 @@ pub use do_files::{DoFileError, Entered, Left};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub use files::{ArtifactError, Fetched, Listed, Made, OpenFile};
 pub use help::{HelpAsked, HelpError};
+pub use joining::Unjoined;
 pub use kept_data::{READ_DATA, asked_of_child};
 pub use not_there::NotThere;
 pub use rerun::RerunError;

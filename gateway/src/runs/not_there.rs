@@ -38,6 +38,13 @@ impl std::fmt::Display for NotThere {
 }
 
 impl NotThere {
+    /// Without names of files on these hosts.
+    #[must_use]
+    pub fn without_near(mut self, of: impl Fn(&str) -> bool) -> Self {
+        self.on.iter_mut().filter(|seen| of(&seen.host)).for_each(|seen| seen.near.clear());
+        self
+    }
+
     /// In words, with a sentence on how code is sent that no Stata host has.
     pub fn told(&self, elsewhere: &str) -> String {
         let mut words = String::new();

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use longhaul_proto::{
     api::{HolderView, HostView, Hosts, QueueView},
+    egress::Egress,
     encoding::Encoding,
     faults,
     ids::RunId,
@@ -212,19 +213,22 @@ impl Runs {
         Ok(OutputChunk { bytes, next, complete: ended && next >= len })
     }
 
-    /// How the beginning of a path may go on, on the agents that take the caller's runs, or on this one of them.
+    /// How the beginning of a path may go on, on the agents that take the caller's runs, or on this one of them, as far as
+    /// their rules of what may leave are such ones.
     pub async fn complete_path(
         &self,
         who: &Identity,
         host: Option<&str>,
         prefix: &str,
         endings: &[&str],
+        tells: impl Fn(&Egress) -> bool,
     ) -> Vec<String> {
         if !who.scopes.may(Scope::Submit) {
             return Vec::new();
         }
         let need = who.need(host.unwrap_or_default());
-        let all = self.0.fleet.complete_path(&need, &who.principal, prefix, endings).await;
+        let of = self.agents_with(tells);
+        let all = self.0.fleet.complete_path(&need, &who.principal, prefix, endings, &of).await;
         all.into_iter().filter(|path| who.limits.allows_path(path)).collect()
     }
 
@@ -257,7 +261,7 @@ impl Runs {
             });
         }
         for host in &mut hosts {
-            let rule = self.egress_of_host(&host.name);
+            let rule = self.egress_of_host(&host.name).unwrap_or_default();
             host.egress = (!rule.is_full()).then(|| rule.to_string());
         }
         hosts.iter_mut().for_each(|host| host.holders.sort_by_key(|holder| holder.run_id));

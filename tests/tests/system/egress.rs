@@ -341,3 +341,123 @@ async fn a_gateway_narrows_the_rule_of_a_pool() {
     let ran = lab.run(["agent", "--gateway", "http://127.0.0.1:1", "--egress", "nothing"]).await;
     assert!(ran.status == 2 && ran.err.contains("expected full, output or verdict"), "{ran:#?}");
 }
+
+/// What a client learns by asking: how a request about data fails, whose help there is, which paths, which do-files.
+/// `full` is the control of each.
+#[tokio::test]
+async fn what_is_asked_and_how_it_fails_tells_no_more_than_the_rule() {
+    for rule in ["full", "output", "verdict"] {
+        let lab = lab!();
+        let help = lab.path().join("home/ado/personal/marktopic.sthlp");
+        fs::create_dir_all(help.parent().unwrap()).unwrap();
+        fs::write(help, "{smcl}\n{title:Syntax}\n\n{pstd}MARKHELP is told.\n").unwrap();
+        let world = world(lab, rule).await;
+        let (client, full) = (client(&world), rule == "full");
+        let above_verdict = rule != "verdict";
+        let check = async |tool: &str, arguments: Value, words: &str, told: bool| {
+            let said = client.call(tool, arguments.clone()).await;
+            assert_eq!(said.text.contains(words), told, "{rule}: {tool} {arguments}: {words}: {}", said.text);
+            said
+        };
+
+        // Errors that tell of what is in the file, and one that tells names of variables.
+        let data = |action: &str, more: Value| {
+            let mut asked = json!({"path": world.lab.work().join("saved.dta"), "action": action});
+            asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            asked
+        };
+        for named in [true, false] {
+            let host = if named { "stata1" } else { "" };
+            let columns = json!({"vars": ["odd", "name"], "host": host});
+            let said = check("stata_data", data("tabulate", columns), "takes 40 values", full).await;
+            assert!(said.is_error && (full || said.text.contains("egress = ")), "{rule}: {}", said.text);
+            let range = json!({"in": "1/500", "host": host});
+            check("stata_data", data("summarize", range), "it has 40 observations", full).await;
+            let misspelt = json!({"vars": ["nane"], "host": host});
+            check("stata_data", data("summarize", misspelt), "did you mean name?", above_verdict).await;
+        }
+        // Of the table itself: no exact numbers, nor the size of the file.
+        let said = client.call("stata_data", data("tabulate", json!({"vars": ["name"]}))).await;
+        match rule {
+            "full" => assert!(said.text.contains("40 observations") && said.text.contains("B)"), "{}", said.text),
+            "output" => {
+                assert!(said.text.contains("(values of fewer than 5 each)"), "{}", said.text);
+                assert!(!said.text.contains("(40 ") && !said.text.contains("B)"), "{}", said.text);
+            }
+            _ => assert!(said.is_error, "{}", said.text),
+        }
+
+        // Help that a do-file may have written, by its name, by its words, and as a similar name.
+        check("stata_help", json!({"topic": "marktopic"}), "MARKHELP", above_verdict).await;
+        check("stata_help", json!({"search": "markhelp"}), "marktopic", above_verdict).await;
+        check("stata_help", json!({"topic": "marktopik"}), "marktopic", above_verdict).await;
+        check("stata_help", json!({"topic": "display"}), "help display", true).await;
+
+        // Paths.
+        let near = world.lab.work().join("saved.dt");
+        let argument = json!({"name": "data", "value": near});
+        let params = json!({"ref": {"type": "ref/prompt", "name": "look_at_data"}, "argument": argument});
+        let completed = asked(&client, "completion/complete", params).await;
+        assert_eq!(completed.contains("saved.dta"), above_verdict, "{rule}: {completed}");
+        let wrong = json!({"file_path": world.lab.work().join("goin.do")});
+        let said = check("stata_run_file", wrong, "going.do", above_verdict).await;
+        assert!(said.is_error, "{}", said.text);
+
+        // What Stata's process took.
+        let shown = asked(&client, "resources/read", json!({"uri": format!("longhaul://runs/{}", world.good)})).await;
+        assert_eq!(shown.contains("max_rss_bytes"), above_verdict, "{rule}: {shown}");
+
+        // A do-file that an earlier run entered, and that has changed since.
+        let inner = world.lab.file("MARKINNER.do", "display 1\n");
+        let text = fs::read_to_string(world.lab.work().join("going.do")).unwrap();
+        let outer = world.lab.file("outer.do", format!("do \"{}\"\n{text}", inner.display()));
+        let run = world.gateway.api.submit_path(&outer, &[]).await.run_id;
+        world.gateway.api.wait_output(run, "MARKLOG").await;
+        fs::write(&inner, "display 22\n").unwrap();
+        let said = check("stata_run_file", json!({"file_path": outer}), "MARKINNER", above_verdict).await;
+        assert!(said.is_error && said.text.contains("`again: true`"), "{rule}: {}", said.text);
+    }
+}
+
+/// What a run left is under the rule of its time also as a data file; and a host without a rule that is known tells nothing.
+#[tokio::test]
+async fn data_of_a_run_stays_under_its_rule() {
+    let mut world = world(lab!(), "verdict").await;
+    let leave = async |world: &World, name: &str| {
+        let code = format!("sleep 50\nset obs 40\ngenerate x = _n\nsave {name}.dta\n");
+        let run = client(world).call("stata_submit", json!({"text": code})).await.run();
+        let run = world.gateway.api.get(run).await.unwrap().run_id;
+        assert_eq!(world.gateway.api.wait_end(run).await.state, RunState::Succeeded);
+        run
+    };
+    let data = async |world: &World, run: RunId, name: &str| {
+        let asked = json!({"run": run.to_string(), "path": format!("{name}.dta"), "action": "summarize"});
+        client(world).call("stata_data", asked).await
+    };
+    let then = leave(&world, "then").await;
+    world.agent.terminate().await;
+    world.gateway.api.wait_host("stata1", "silent").await;
+    let at = world.agent.spec.args.iter().position(|arg| arg == "--egress").unwrap();
+    world.agent.spec.args[at + 1] = "full".into();
+    world.agent.restart();
+    world.gateway.api.wait_host("stata1", "up").await;
+    let now = leave(&world, "now").await;
+    let control = wait::until(wait::SOON, "the copy comes", async || {
+        Some(data(&world, now, "now").await).filter(|said| !said.is_error)
+    });
+    let control = control.await;
+    assert!(control.text.contains("20.5"), "{}", control.text);
+    let said = data(&world, then, "then").await;
+    assert!(said.is_error && said.text.contains("egress = verdict"), "{}", said.text);
+
+    // A host that holds a run is not forgotten.
+    fs::write(world.lab.work().join("gate-on"), "").unwrap();
+    world.gateway.api.wait_end(world.going).await;
+    world.agent.terminate().await;
+    world.gateway.api.wait_host("stata1", "silent").await;
+    let folder = world.gateway.daemon.data.to_str().unwrap().to_owned();
+    let forgot = world.lab.run(["hosts", "forget", "stata1", "--data", &folder]).await;
+    assert_eq!(forgot.status, 0, "{forgot:#?}");
+    let said = data(&world, now, "now").await;
+    assert!(said.is_error && said.text.contains("does not know the host stata1 any more"), "{}", said.text);
+}

@@ -42,8 +42,14 @@ pub(super) fn told(mut view: DataView, rule: &Egress) -> Result<DataView, String
     }
     view.used = rounded(view.used, k);
     view.observations = rounded(view.observations, k);
-    // How many are missing is an exact count.
-    view.notes.retain(|note| !note.contains("missing"));
+    // By its size the exact number follows from the types of its variables.
+    view.bytes = 0;
+    // Notes of the agent have exact counts: of missing values, of different ones, of observations read.
+    let cut = view.notes.iter().any(|note| !note.contains("missing"));
+    view.notes.clear();
+    if cut {
+        view.notes.push("Not all values or observations are in this table.".to_owned());
+    }
     view.notes.push(format!(
         "Counts are rounded to multiples of {k}, and what fewer than {k} observations have is not told (min_cell)."
     ));
@@ -121,27 +127,23 @@ fn tabulate(view: &mut DataView, k: u64) {
     let total_of = |row: &Vec<Value>| row.get(last).map(number).unwrap_or_default();
     let before = view.rows.len();
     view.rows.retain(|row| total_of(row) >= k);
-    let rows_left_out = before - view.rows.len();
+    let rows_left_out = before > view.rows.len();
     let few: Vec<bool> = (0..=last).map(|n| !one && n > 0 && n < last && totals.get(n).map_or(0, number) < k).collect();
-    let columns_left_out = few.iter().filter(|few| **few).count();
+    let columns_left_out = few.contains(&true);
     view.rows.push(totals);
     keep(view, |n, _| !few[n]);
     for row in &mut view.rows {
         row.iter_mut().skip(1).for_each(|cell| *cell = count(cell, k));
     }
-    let plural = |n: usize| if n == 1 { "value" } else { "values" };
-    if rows_left_out > 0 {
-        let mut row = vec![json!(format!("({rows_left_out} {}, each of fewer than {k})", plural(rows_left_out)))];
+    // How many there are is an exact count, too.
+    if rows_left_out {
+        let mut row = vec![json!(format!("(values of fewer than {k} each)"))];
         row.resize(view.columns.len(), json!(format!("<{k}")));
         let at = view.rows.len() - 1;
         view.rows.insert(at, row);
     }
-    if columns_left_out > 0 {
-        let words = format!(
-            "{columns_left_out} {} of the columns, each of fewer than {k}, left out.",
-            plural(columns_left_out)
-        );
-        view.notes.push(words);
+    if columns_left_out {
+        view.notes.push(format!("Values of the columns that fewer than {k} have are left out."));
     }
 }
 
@@ -179,7 +181,7 @@ mod tests {
             json!(["Total", 69, 100, null]),
         ];
         let one = told(view("tabulate", &["origin", "Freq.", "Percent", "Cum."], &table, 69), &rule).unwrap();
-        let want = json!([["Domestic", 50], ["Foreign", 15], ["(1 value, each of fewer than 5)", "<5"], ["Total", 70]]);
+        let want = json!([["Domestic", 50], ["Foreign", 15], ["(values of fewer than 5 each)", "<5"], ["Total", 70]]);
         assert_eq!((rows(&one), one.used, one.observations), (want, 70, 75));
         assert!(one.notes.len() == 1 && one.notes[0].contains("multiples of 5"), "{:?}", one.notes);
 
@@ -192,7 +194,7 @@ mod tests {
         let two = told(view("tabulate", &["a \\ b", "x", "y", "z", "Total"], &table, 59), &rule).unwrap();
         let names: Vec<_> = two.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names, ["a \\ b", "x", "y", "Total"]);
-        let few = "(1 value, each of fewer than 5)";
+        let few = "(values of fewer than 5 each)";
         let want = json!([["2", 20, "<5", 25], ["3", "<5", 30, 30], [few, "<5", "<5", "<5"], ["Total", 20, 35, 60]]);
         assert_eq!(rows(&two), want);
     }

@@ -11,18 +11,18 @@
 //! - All other modules get runs, and what is read of them, through the methods of [`Caller`] here. A run comes *narrowed*
 //!   ([`narrow`]): without the fields that must not leave, so that a verdict, a line of progress, a list, a task or a resource
 //!   cannot tell them. A test reads the source of these modules and finds any other way.
-//! - Of data files see [`cells`].
+//! - What is asked of hosts, where no run says under which rule it is: [`hosts`]. Of data files see [`cells`].
 //!
 //! The rule holds for this interface, also behind `longhaul stdio`, and not for the HTTP API: there is no telling whether a
 //! program with a person's token is an AI client, and what it reads it does not send to one by itself.
 
 mod cells;
+mod hosts;
 mod narrow;
 
 use std::sync::Arc;
 
 use longhaul_proto::{
-    api::DataView,
     egress::{Egress, Level},
     faults,
     ids::RunId,
@@ -36,7 +36,7 @@ use super::{
 use crate::{
     frontend::{Frontend, reading::Output},
     model::{RunSnapshot, Stream},
-    runs::{ArtifactError, DataAsk, DataError, Fetched, FindError, Left, ListFilter, Listed, OpenFile, RunPage},
+    runs::{ArtifactError, Fetched, FindError, Left, ListFilter, Listed, OpenFile, RunPage},
 };
 
 /// What a tool's answers give of runs and data.
@@ -239,32 +239,6 @@ impl Call {
     pub(super) async fn graph_file(&self, run: &RunSnapshot, path: &str) -> Result<OpenFile, ArtifactError> {
         self.frontend.core.runs.open_file(&self.who, run.run, path).await
     }
-
-    /// What is in a data file, as far as it may leave.
-    ///
-    /// # Errors
-    /// The refusal, or why it is not shown.
-    pub(super) async fn data_of(&self, ask: DataAsk) -> Result<DataView, DataError> {
-        let view = self.frontend.core.runs.data(&self.who, ask).await?;
-        let rule = self.frontend.core.runs.egress_of_host(&view.host);
-        if rule.is_full() || faults::bug("egress_off") {
-            return Ok(view);
-        }
-        let kept = |what: &str| {
-            let instead = "A person can look at it in a terminal: `longhaul data PATH`.";
-            Err(DataError::Refused { words: words(what, &view.host, &rule, instead) })
-        };
-        if let Some(what) = Gives::Data.refused(&rule) {
-            return kept(what);
-        }
-        if view.action == "rows" && !rule.gives_rows() {
-            return kept("observations of a data file");
-        }
-        let host = view.host.clone();
-        cells::told(view, &rule).map_err(|what| DataError::Refused {
-            words: words(&what, &host, &rule, "Ask about more of them: a wider condition or range."),
-        })
-    }
 }
 
 fn host(run: &RunSnapshot) -> &str {
@@ -285,7 +259,7 @@ mod tests {
 
     /// How modules would read runs past the rule.
     fn past_the_rule(text: &str) -> Vec<String> {
-        const READS: [&str; 13] = [
+        const READS: [&str; 15] = [
             "get",
             "list",
             "watch",
@@ -299,6 +273,8 @@ mod tests {
             "do_files",
             "do_file",
             "history",
+            "help",
+            "complete_path",
         ];
         let calls = READS.iter().flat_map(|read| ["call", "caller", "self"].map(|who| format!(".{read}(&{who}.who")));
         calls.chain(["Output { runs".to_owned()]).filter(|way| text.contains(way)).collect()

@@ -38,6 +38,8 @@ fn verdict(run: &mut RunSnapshot) {
     }
     run.error = run.error.take().map(|error| kind_alone(run, &error));
     (run.contested, run.leftovers) = (Vec::new(), Vec::new());
+    // How much it writes, holds and computes, its code decides: numbers of many digits.
+    (run.process, run.activity) = (None, None);
     (run.log_len, run.console_len, run.user_part, run.earlier_parts) = (0, 0, None, Vec::new());
 }
 
