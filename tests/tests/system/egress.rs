@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use longhaul_proto::{ids::RunId, state::RunState};
+use longhaul_proto::{api::RunView, ids::RunId, state::RunState};
 use longhaul_tests::{
     daemon::Daemon,
     lab,
@@ -412,7 +412,9 @@ async fn what_is_asked_and_how_it_fails_tells_no_more_than_the_rule() {
         let text = fs::read_to_string(world.lab.work().join("going.do")).unwrap();
         let outer = world.lab.file("outer.do", format!("do \"{}\"\n{text}", inner.display()));
         let run = world.gateway.api.submit_path(&outer, &[]).await.run_id;
-        world.gateway.api.wait_output(run, "MARKLOG").await;
+        // The agent has read of the do-file when it tells of a command behind it.
+        let looping = |run: &RunView| run.progress.as_ref().is_some_and(|progress| progress.text.contains("while"));
+        world.gateway.api.wait_run(run, wait::SOON, "it is in its loop", looping).await;
         fs::write(&inner, "display 22\n").unwrap();
         let said = check("stata_run_file", json!({"file_path": outer}), "MARKINNER", above_verdict).await;
         assert!(said.is_error && said.text.contains("`again: true`"), "{rule}: {}", said.text);

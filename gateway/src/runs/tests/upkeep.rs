@@ -48,9 +48,17 @@ async fn a_returning_agent_is_told_what_it_may_forget() {
     let verdict = agent.register(world.addr()).await.verdicts[0].clone();
     assert_eq!(verdict.verdict(), Verdict::Keep, "not so soon");
     world.ahead(Duration::from_secs(25 * 3600));
-    let verdict = agent.register(world.addr()).await.verdicts[0].clone();
-    assert_eq!(verdict.verdict(), Verdict::Forget);
-    assert_eq!(verdict.forget.unwrap().log_sha256, longhaul_proto::sha256_hex(b"kept\n"));
+    let verdicts = agent.register(world.addr()).await.verdicts;
+    // What the registration before began may look at the clock only now, and then a call said it already.
+    let by_call = agent.shared.state().forgets.first().cloned();
+    let told = match verdicts.first() {
+        Some(verdict) => {
+            assert_eq!(verdict.verdict(), Verdict::Forget);
+            verdict.forget.clone()
+        }
+        None => by_call,
+    };
+    assert_eq!(told.unwrap().log_sha256, longhaul_proto::sha256_hex(b"kept\n"));
     world.stop().await;
 }
 
