@@ -186,7 +186,8 @@ async fn looks(faults: Option<&str>) -> (Vec<String>, String) {
     lab.env("LONGHAUL_STANDIN_AT", "4 silence 700");
     let gateway = lab.up(&[]).await;
     gateway.api.wait_host_up().await;
-    lab.file("sub.do", "sleep 30\ndisplay \"inner\"\n");
+    // Long enough that also a machine with much else to do takes several looks.
+    lab.file("sub.do", "sleep 150\ndisplay \"inner\"\n");
     let file = lab.file("a.do", "forvalues i = 1/8 { \n do sub.do \n}\n");
     let run = gateway.api.submit_path(&file, &[]).await.run_id;
     let mut seen: Vec<String> = Vec::new();
