@@ -81,7 +81,7 @@ kinds! {
     Import = "import",
     /// An unverified run was given to its principal.
     Adopt = "adopt",
-    /// The files of a run were let go of.
+    /// An operator released the spool of a run.
     Release = "release",
     /// An operator confirmed the gateway's clock.
     ClockTrusted = "clock_trusted",

@@ -58,8 +58,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds one. `GET` answers `HEAD` too, unless that has a handler of its own.
     ///
+    /// A method that HTTP does not define makes no route.
+    ///
     /// # Panics
-    /// When there is one of this method and path already, or the method has no filter.
+    /// When there is one of this method and path already.
     pub fn on<H, T>(mut self, method: Method, path: &'static str, needs: Permission, handler: H) -> Self
     where
         H: Handler<T, S>,
@@ -116,7 +118,7 @@ impl Table {
     pub fn check(&self, request: &Request, who: &Identity) -> Result<(), Problem> {
         let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
         let Some(rows) = self.0.get(path.as_str()) else {
-            tracing::error!(path = path.as_str(), "a route says not what it needs");
+            tracing::error!(path = path.as_str(), "a route has no row in the table of what routes need");
             return Err(Problem::internal());
         };
         let method = request.method();

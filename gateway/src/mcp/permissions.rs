@@ -49,7 +49,7 @@ pub fn tool_names() -> Vec<&'static str> {
 /// Refuses a call of a tool that the caller's token does not permit, in words for the model.
 pub(super) fn check_tool(name: &str, who: &Identity) -> Result<(), String> {
     let Some(needs) = of_tool(name) else {
-        tracing::error!(name, "a tool says not what it needs");
+        tracing::error!(name, "a tool has no row in the table of what tools need");
         return Err("the gateway does not know what this tool needs; this is its own fault, see its log".to_owned());
     };
     match needs.iter().find(|needs| !needs.met_by(who.scopes)) {

@@ -76,10 +76,12 @@ pub(super) async fn permitted(inner: &Arc<Inner>, need: &Need) -> Result<(), Sub
         return Ok(());
     }
     let fits = |info: &wire::AgentInfo| !info.name.is_empty() && need.asks_for(&info.name, |key| info.labels.get(key));
-    let mut all: Vec<wire::AgentInfo> = inner.fleet.infos().into_iter().map(|(info, _)| info).collect();
+    let takes = |info: &wire::AgentInfo| fits(info) && need.permits(&info.name, &pool_name(info));
+    if inner.fleet.any_agent(|info, _| takes(info)) {
+        return Ok(());
+    }
     // Agents that have been away for long may return.
-    all.extend(inner.ledger.agents().await.map_err(SubmitError::Ledger)?.into_iter().map(|agent| agent.info));
-    if all.iter().any(|info| fits(info) && need.permits(&info.name, &pool_name(info))) {
+    if inner.ledger.agents().await.map_err(SubmitError::Ledger)?.iter().any(|agent| takes(&agent.info)) {
         return Ok(());
     }
     let asked = match need.host.is_empty() {
