@@ -216,6 +216,8 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let failed = |source| StartError::Data { folder: options.data.clone(), source };
     durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
     let lock = lock(&home, &options.data)?;
+    // What a gateway was writing when it was killed.
+    [&options.data, &home].into_iter().for_each(|folder| durable::remove_unfinished(folder));
     let keys = key_store::Folder::new(&options.data);
     let certificates = doors::certificates(&options, &keys, addr, &deps)?;
     let url = doors::url(&options, addr, certificates.is_some());

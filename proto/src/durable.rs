@@ -276,6 +276,11 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 /// Whether this is a temporary name under which [`replace`] or [`create_exclusive`] writes in another process: a
 /// leftover when that process is known to be dead.
 pub fn is_unfinished(path: &Path) -> bool {
+    writer(path).is_some_and(|pid| pid != std::process::id())
+}
+
+/// The process that writes under this name, when it is a temporary one.
+fn writer(path: &Path) -> Option<u32> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut parts = name.rsplit('.');
     let writer = match parts.next() {
@@ -284,7 +289,19 @@ pub fn is_unfinished(path: &Path) -> bool {
         Some("new") => parts.nth(1),
         _ => None,
     };
-    writer.and_then(|pid| pid.parse().ok()).is_some_and(|pid: u32| pid != std::process::id())
+    writer?.parse().ok()
+}
+
+/// Removes from a folder what [`is_unfinished`], when its writer is dead: a daemon that was killed while it wrote may leave
+/// one, and the next one writes under another name. Best effort: what cannot be removed is in nobody's way.
+pub fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let ended = |pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+        if writer(&path).and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)).is_some_and(ended) {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 fn folder_of(path: &Path) -> io::Result<&Path> {
@@ -324,6 +341,25 @@ mod tests {
         assert_eq!(fs::read(path("attempt-1")).unwrap(), b"started\n");
         assert_eq!(fs::read(path("request")).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let (dead, alive) = (ended.id(), std::os::unix::process::parent_id());
+        let names = [
+            format!("head.{dead}.tmp"),
+            format!("key.{dead}.ThreadId(3).new"),
+            format!("head.{alive}.tmp"),
+            format!("head.{}.tmp", std::process::id()),
+            "notes.tmp".to_owned(),
+        ];
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+        remove_unfinished(folder.path());
+        let left: Vec<bool> = names.iter().map(|name| folder.path().join(name).exists()).collect();
+        assert_eq!(left, [false, false, true, true, true]);
     }
 
     #[test]

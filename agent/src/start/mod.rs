@@ -85,6 +85,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     }
     let lock = FileLock::try_take(&folder.join("lock")).map_err(data_error)?;
     let lock = lock.ok_or_else(|| StartError::Held(folder.clone()))?;
+    // What an agent was writing when it was killed.
+    durable::remove_unfinished(&folder);
     let addr = listener.local_addr().map_err(StartError::Listener)?;
 
     let program = match &options.program {

@@ -95,9 +95,6 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.with(|inner| {
-            for failure in &inner.failures {
-                writeln!(f, "{failure}\n")?;
-            }
             writeln!(f, "| cell | trials | violations | mean s | longest s |\n| --- | ---: | ---: | ---: | ---: |")?;
             for row in &inner.rows {
                 let mean = row.took.as_secs_f64() / (row.trials.max(1) as f64);
@@ -118,7 +115,9 @@ impl fmt::Display for Report {
                 "{trials} trials in {} cells (at least {fewest} in each), {wrong} with violations, {:.0} s",
                 inner.rows.len(),
                 inner.took.as_secs_f64()
-            )
+            )?;
+            // Last, where a log that is cut short still has them.
+            inner.failures.iter().try_for_each(|failure| write!(f, "\n\n{failure}"))
         })
     }
 }
