@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use longhaul_agent::{Choice, MinFree, Serve};
 use longhaul_gateway::options::proxies::Network;
-use longhaul_proto::{egress::Egress, join::JoinSecret, private};
+use longhaul_proto::{egress::Egress, join::JoinSecret, private, words};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -269,8 +269,9 @@ fn configured_secret(s: &Settings) -> Result<Option<String>, Failure> {
         return Ok(Some(secret.0.clone()));
     }
     let Some(path) = &s.join_secret_file else { return Ok(None) };
-    let cannot =
-        |e: &dyn std::fmt::Display| Failure::usage(format!("cannot use the join secret in {}: {e}", path.display()));
+    let cannot = |e: &dyn std::error::Error| {
+        Failure::usage(format!("cannot use the join secret in {}: {}", path.display(), words::chain(e)))
+    };
     private::check_secret(path).map_err(|e| cannot(&e))?;
     let text = std::fs::read_to_string(path).map_err(|e| cannot(&e))?;
     Ok(Some(text.trim().to_owned()))

@@ -3,7 +3,10 @@
 
 use std::{
     fs,
-    os::unix::net::UnixDatagram,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixDatagram,
+    },
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -192,8 +195,17 @@ fn users_and_folders_are_made_as_described() {
         need::skip("second-user", "only the superuser can give a folder to another user");
         return;
     }
+    // Files of before, as a careless hand left them.
+    let settings = root.join("etc/longhaul");
+    fs::create_dir(&settings).unwrap();
+    let files = ["join-secret", "gateway.env", "agent-alice.env", "config.toml"].map(|name| settings.join(name));
+    files.iter().for_each(|file| fs::write(file, "").unwrap());
+    let open = fs::Permissions::from_mode(0o644);
+    files.iter().for_each(|file| fs::set_permissions(file, open.clone()).unwrap());
     let output = folders.args([at.as_str(), "--create", "longhaul.conf"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    use std::os::unix::fs::MetadataExt;
-    assert_eq!(fs::metadata(root.join("etc/longhaul")).unwrap().mode() & 0o7777, 0o750);
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    // Agents and commands of every user read config.toml in it, and cannot start when they may not.
+    assert_eq!(mode(&settings), 0o755);
+    assert_eq!(files.each_ref().map(|file| mode(file)), [0o600, 0o640, 0o640, 0o644]);
 }
