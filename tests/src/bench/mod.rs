@@ -12,6 +12,7 @@ pub mod gather;
 pub mod parts;
 pub mod quiet;
 pub mod site;
+pub mod tls;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -19,8 +20,8 @@ use figures::Line;
 use site::Site;
 
 /// The parts that start the program, by the name that selects one alone.
-pub const PARTS: [&str; 10] =
-    ["spawn", "call", "gather", "lines", "burst", "throughput", "quiet", "followers", "calls", "held"];
+pub const PARTS: [&str; 11] =
+    ["spawn", "call", "gather", "tls", "lines", "burst", "throughput", "quiet", "followers", "calls", "held"];
 /// Of these, those that measure both programs sample by sample, in turns: a disk that gives less after a while (many
 /// virtual ones do) would otherwise favour the one that comes first.
 const IN_TURNS: [&str; 2] = ["spawn", "call"];
@@ -84,6 +85,10 @@ async fn measure(plan: &Plan) -> (Vec<Line>, Vec<Line>) {
         for (program, lines) in programs.zip([&mut lines, &mut beside]) {
             if part == "gather" {
                 lines.extend(gather::added(&Site::with_standin(program).await).await);
+                continue;
+            }
+            if part == "tls" {
+                lines.extend(tls::cost(program).await);
                 continue;
             }
             lines.extend(of(part, &mut Site::start(program).await, plan.followers).await);

@@ -106,7 +106,7 @@ pub async fn burst(site: &Site) -> Vec<Line> {
 }
 
 /// Milliseconds from each line's stamp to the event that brings it.
-async fn latencies(site: &Site, run: &str) -> Vec<f64> {
+pub(super) async fn latencies(site: &Site, run: &str) -> Vec<f64> {
     let url = format!("{}/api/v1/runs/{run}/events", site.url);
     let mut body = site.http.get(url).send().await.expect("an answer").bytes_stream();
     let (mut samples, mut pending) = (Vec::new(), String::new());
@@ -139,8 +139,21 @@ pub async fn throughput(site: &Site) -> Vec<Line> {
     let alone = MIB as f64 / since(start).as_secs_f64();
     let own = cpu_seconds(me).1 - own;
 
-    let (start, cpu) = (now_ns(), quiet::cpu_of_all(site));
-    let run = site.submit(&format!("* flood {MIB}")).await;
+    let cpu = quiet::cpu_of_all(site);
+    let rate = read_flood(site, MIB).await;
+    // The engine's own share is not ours.
+    let cpu = (quiet::cpu_of_all(site) - cpu - own) * 1e3 / MIB as f64;
+    vec![
+        floor("one run's output into a file alone", format!("{alone:.0} MiB/s")),
+        at_least("one run's output through agent, gateway and a reader", rate, "MiB/s", 100.0),
+        at_most("processor of gateway, agent and supervisor for that", cpu, "ms/MiB", 5.0),
+    ]
+}
+
+/// MiB a second at a reader of a run that prints so many MiB at once.
+pub(super) async fn read_flood(site: &Site, mib: usize) -> f64 {
+    let start = now_ns();
+    let run = site.submit(&format!("* flood {mib}")).await;
     let mut offset = 0_u64;
     loop {
         let url = format!("{}/api/v1/runs/{run}/output?offset={offset}&wait=10", site.url);
@@ -153,13 +166,7 @@ pub async fn throughput(site: &Site) -> Vec<Line> {
     }
     let rate = offset as f64 / (1 << 20) as f64 / since(start).as_secs_f64();
     until_finished(site, &run).await;
-    // The engine's own share is not ours.
-    let cpu = (quiet::cpu_of_all(site) - cpu - own) * 1e3 / MIB as f64;
-    vec![
-        floor("one run's output into a file alone", format!("{alone:.0} MiB/s")),
-        at_least("one run's output through agent, gateway and a reader", rate, "MiB/s", 100.0),
-        at_most("processor of gateway, agent and supervisor for that", cpu, "ms/MiB", 5.0),
-    ]
+    rate
 }
 
 /// Memory of the gateway for each of `count` followers that wait.

@@ -27,19 +27,26 @@ impl Site {
     /// Starts both from `program`, with this program as the engine, and waits until a run can be placed.
     pub async fn start(program: &Path) -> Self {
         let exe = std::env::current_exe().expect("this program");
-        Self::with_engine(program, &["stata", "--stata", exe.to_str().expect("a path in UTF-8")]).await
+        Self::with_engine(program, &["stata", "--stata", exe.to_str().expect("a path in UTF-8")], &[]).await
+    }
+
+    /// The same, and clients speak TLS.
+    pub async fn with_tls(program: &Path) -> Self {
+        let exe = std::env::current_exe().expect("this program");
+        let engine = ["stata", "--stata", exe.to_str().expect("a path in UTF-8")];
+        Self::with_engine(program, &engine, &["--tls", "auto"]).await
     }
 
     /// The same with the stand-in.
     pub async fn with_standin(program: &Path) -> Self {
-        Self::with_engine(program, &["standin"]).await
+        Self::with_engine(program, &["standin"], &[]).await
     }
 
-    async fn with_engine(program: &Path, engine: &[&str]) -> Self {
+    async fn with_engine(program: &Path, engine: &[&str], gateway: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temp folder");
         let data = folder.path().join("data");
         let spawn = |args: &[&str]| daemon(program, args, &data);
-        let gateway = spawn(&["gateway", "--listen", "127.0.0.1:0"]);
+        let gateway = spawn(&[&["gateway", "--listen", "127.0.0.1:0"], gateway].concat());
         let credentials: Value = until("the gateway's credentials", || {
             serde_json::from_slice(&std::fs::read(data.join("credentials.json")).ok()?).ok()
         })
@@ -60,12 +67,12 @@ impl Site {
         let agent_words = words.into_iter().map(str::to_owned).collect();
         let token = format!("Bearer {}", credentials["token"].as_str().unwrap_or_default());
         let headers = [(reqwest::header::AUTHORIZATION, token.parse().expect("a header"))].into_iter().collect();
-        let http = reqwest::Client::builder()
-            .default_headers(headers)
-            .tcp_nodelay(true)
-            .pool_max_idle_per_host(64)
-            .build()
-            .expect("a client");
+        let root = std::fs::read(data.join("ca.pem")).ok().filter(|_| url.starts_with("https"));
+        let root = root.map(|pem| reqwest::Certificate::from_pem(&pem).expect("a certificate"));
+        let builder = reqwest::Client::builder();
+        let builder = if root.is_some() { builder.tls_certs_only(root) } else { builder };
+        let http =
+            builder.default_headers(headers).tcp_nodelay(true).pool_max_idle_per_host(64).build().expect("a client");
         let program = program.to_owned();
         let site = Self { folder, gateway, agent, agent_words, program, url, http };
         site.run_to_end("* lines 1 0").await;
