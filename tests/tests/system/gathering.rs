@@ -9,9 +9,9 @@ const PAIRS: usize = 10;
 /// A machine that is busy can only make gathering look dearer: so often it may be looked at again.
 const ATTEMPTS: usize = 6;
 
-/// What gathering may add here, milliseconds: programs that are not optimized, beside others. The bar of the installed
-/// program is 5 ms, and the benchmark (`gather`) holds it.
-const BOUND: f64 = 25.0;
+/// What gathering may add here, milliseconds: programs that are not optimized, beside so many others that a time slice
+/// lost is ten milliseconds. The bar of the installed program is 5 ms, and the benchmark (`gather`) holds it.
+const BOUND: f64 = 100.0;
 
 /// Milliseconds from the submission to the end of the run's events.
 async fn took(api: &Api, clock: &Clock, results: bool) -> f64 {
@@ -64,7 +64,7 @@ async fn gathering_adds_a_few_milliseconds_to_a_run() {
     let added = least_of("", ATTEMPTS).await;
     println!("gathering adds {added:.1} ms");
     assert!(added < BOUND, "{added:.1} ms");
-    // The control: a gathering that takes 150 ms longer is seen to.
-    let slow = least_of("gather.do:2 silence 150", 2).await;
+    // The control: a gathering that takes 500 ms longer is seen to.
+    let slow = least_of("gather.do:2 silence 500", 2).await;
     assert!(slow > 2.0 * BOUND, "{slow:.1} ms");
 }
