@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use longhaul_proto::api::SubmitRequest;
+use longhaul_proto::{api::SubmitRequest, tasks::Tasks};
 use longhaul_tests::{api::read, lab, need};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -19,7 +19,8 @@ async fn no_token_goes_in_the_clear_to_another_machine() {
         }
         let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = tokio::spawn(async move {
+        let tasks = Tasks::new();
+        let heard = tasks.spawn(async move {
             let Ok((mut stream, _)) = listener.accept().await else { return String::new() };
             let mut bytes = vec![0; 4096];
             let n = tokio::io::AsyncReadExt::read(&mut stream, &mut bytes).await.unwrap_or(0);
