@@ -41,6 +41,8 @@ pub(crate) struct Root {
     pub(crate) pem: String,
     /// The file that holds it, for other programs.
     pub(crate) file: PathBuf,
+    /// `login` pinned it.
+    pub(crate) pinned: bool,
 }
 
 /// What `login` keeps for one gateway.
@@ -61,6 +63,13 @@ pub(crate) struct Login {
 pub(crate) fn of(context: &Context, url: &str) -> Result<Access, Failure> {
     let socket = socket(context, url);
     let token = token(context, url)?.filter(|token| socket.is_some() || may_send(context, url, token));
+    if token.is_some() && socket.is_none() && in_the_clear(context, url) {
+        return Err(Failure::usage(format!(
+            "{url} is spoken to in the clear, and the token would go with it: every machine on the way could read and use it. \
+             Nothing was sent. Give its https address, or, where something else protects the connection, set \
+             LONGHAUL_INSECURE_NETWORK=true (`insecure_network` in the configuration)"
+        )));
+    }
     Ok(Access { token, root: root(context, url)?, socket })
 }
 
@@ -70,6 +79,15 @@ pub(crate) fn may_send(context: &Context, url: &str, token: &str) -> bool {
     let own = context.data.credentials().is_some_and(|c| c.token == token);
     let encrypted = url.starts_with("https:");
     !own || encrypted || context.data.gateway_serves().unwrap_or(false) || faults::bug("token_to_any_port")
+}
+
+/// Whether what is sent there can be read on the way, and no setting allows it.
+fn in_the_clear(context: &Context, url: &str) -> bool {
+    let allowed = context.config.settings.insecure_network == Some(true) || faults::bug("token_in_the_clear");
+    let uri = url.parse::<http::Uri>().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default().trim_matches(['[', ']']);
+    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    !url.starts_with("https:") && !here && !allowed && !is_served(context, url)
 }
 
 /// The socket of the gateway at `url`, where that is this user's own and it is there: in a folder that no other user
@@ -142,9 +160,9 @@ fn root(context: &Context, url: &str) -> Result<Option<Root>, Failure> {
         let pem = fs::read_to_string(file).map_err(|e| {
             Failure::usage(format!("cannot read the root's certificate {} (`gateway_ca`): {e}", file.display()))
         })?;
-        return Ok(Some(Root { pem, file: file.clone() }));
+        return Ok(Some(Root { pem, file: file.clone(), pinned: false }));
     }
-    let kept = |file: PathBuf| fs::read_to_string(&file).ok().map(|pem| Root { pem, file });
+    let kept = |file: PathBuf| fs::read_to_string(&file).ok().map(|pem| Root { pem, file, pinned: false });
     let data = context.data.path();
     // A daemon that is not running left only its credentials.
     let stopped = || context.data.endpoint().is_none() && context.data.credentials().is_some_and(|c| same(&c.url, url));
@@ -153,7 +171,7 @@ fn root(context: &Context, url: &str) -> Result<Option<Root>, Failure> {
     if (issued && (is_served(context, url) || advertised())) || stopped() {
         return Ok(kept(data.join(CERTIFICATE)));
     }
-    Ok(login(context, url).and_then(|login| Some(Root { pem: login.root?, file: root_file(data, url) })))
+    Ok(login(context, url).and_then(|login| Some(Root { pem: login.root?, file: root_file(data, url), pinned: true })))
 }
 
 /// Whether the daemon of the data folder serves this URL: the one that it listens on.
@@ -185,6 +203,22 @@ pub(crate) fn keep(data: &Path, url: &str, login: Login) -> io::Result<()> {
     }
     all.insert(place(url), login);
     durable::replace(&data.join("logins.json"), &serde_json::to_vec_pretty(&all)?)
+}
+
+/// Forgets what was kept of a gateway; `false` = nothing was.
+///
+/// # Errors
+/// When the data folder cannot be written to.
+pub(crate) fn forget(data: &Path, url: &str) -> io::Result<bool> {
+    let mut all = read(data);
+    if all.remove(&place(url)).is_none() {
+        return Ok(false);
+    }
+    durable::replace(&data.join("logins.json"), &serde_json::to_vec_pretty(&all)?)?;
+    match fs::remove_file(root_file(data, url)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(true),
+    }
 }
 
 /// Where the root of a gateway is kept for other programs.
@@ -223,6 +257,8 @@ mod tests {
         let mode = |name: &str| fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("logins.json"), 0o600);
         assert_eq!(fs::read_to_string(root_file(&data, "https://gw.lab")).unwrap(), "PEM");
+        assert!(forget(&data, "https://gw.lab").unwrap() && !forget(&data, "https://gw.lab").unwrap());
+        assert!(!root_file(&data, "https://gw.lab").exists() && read(&data).len() == 1);
         assert_eq!(root_file(&data, "https://[fd00::2]:7447"), data.join("ca--fd00--2--7447.pem"));
     }
 }

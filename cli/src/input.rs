@@ -150,6 +150,7 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
         results: run.no_results.then_some(false),
         cores: run.cores,
         again: run.again,
+        confirm: run.confirm,
         retry: run.retry.map(Into::into),
         name: run.name.clone(),
         note: run.note.clone(),

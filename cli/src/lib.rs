@@ -172,6 +172,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
         Command::Agents(args) => Box::pin(agents::agents(context, args)).await,
         Command::Login(args) => Box::pin(login::login(context, args)).await,
+        Command::Logout(args) => login::logout(context, args),
         Command::Drain(args) => Box::pin(drain::drain(context, args)).await,
         Command::Resume(args) => Box::pin(drain::resume(context, args)).await,
         Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     access,
-    config::{AuditMode, Engine, Settings, Tls},
+    config::{self, AuditMode, Engine, Settings, Tls},
     context::{Context, Failure},
     run_limits,
 };
@@ -95,12 +95,14 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.min_free = min_free(s);
     put(&mut o.keep_uploads, s.keep_uploads.map(|t| t.0));
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
+    o.audit.settings = config::told(s);
     o.audit.required = s.audit == Some(AuditMode::Required);
     put(&mut o.audit.max_file, s.audit_file.map(|b| b.0.max(MIN_AUDIT_FILE)));
     put(&mut o.audit.max_kept, s.audit_keep.map(|b| b.0));
     put(&mut o.frontend.heartbeat, s.progress_every.map(|t| t.0));
     put(&mut o.frontend.handle_after, s.handle_after.map(|t| t.0));
     put(&mut o.frontend.no_end_after, s.no_end_after.map(|t| t.0));
+    put(&mut o.frontend.confirm_within, s.confirm_within.map(|t| t.0));
     put(&mut o.frontend.max_connections, s.max_connections);
     put(&mut o.frontend.reserved_files, s.reserved_files);
     put(&mut o.frontend.connections_per_address, s.connections_per_address);
@@ -233,6 +235,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     if let Some(rule) = &s.egress {
         o.label.egress = Egress { set_in: set_in(context, "egress"), ..rule.clone() };
     }
+    put(&mut o.label.confirm, s.confirm.clone());
     o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
     put(&mut o.results, s.results);

@@ -126,6 +126,9 @@ impl From<SubmitError> for Problem {
             SubmitError::Refused(_) | SubmitError::NotThere(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "No agent will run this", detail)
             }
+            SubmitError::Unconfirmed(_) => {
+                problem(StatusCode::CONFLICT, "unconfirmed", "A person must agree to this run", detail)
+            }
             SubmitError::Changed(_) => problem(StatusCode::CONFLICT, "changed", "An equal run may not answer", detail),
             SubmitError::Unasked(_) => Self { retry_after: Some(5), ..Self::unavailable(detail) },
             SubmitError::MissingBlobs(missing) => {

@@ -122,6 +122,7 @@ pub struct Gateway {
     /// Whether the owner's token was made at this start.
     pub first_token: bool,
     ledger_tasks: Tasks,
+    uses: auth::token_uses::TokenUses,
     _lock: File,
 }
 
@@ -272,6 +273,8 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         tasks.spawn_until_stop(certificates.keep(core.deps.clock.clone()));
     }
     let frontend = Frontend::new(core.clone());
+    let uses = frontend.token_uses.clone();
+    tasks.spawn_until_stop(uses.clone().keep());
     let mcp = make_mcp(&frontend);
     tasks.spawn(async move {
         if let Err(error) = http::serve(frontend, listeners, key, service, mcp).await {
@@ -279,7 +282,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         }
     });
     tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
-    Ok(Gateway { addr, url, socket, core, first_token, ledger_tasks, _lock: lock })
+    Ok(Gateway { addr, url, socket, core, first_token, ledger_tasks, uses, _lock: lock })
 }
 
 /// What the gateway's folder keeps in files.
@@ -336,6 +339,7 @@ impl Gateway {
             self.core.hang_up.cancel();
             tasks.shutdown(left() / 2).await;
         }
+        let _ = tokio::time::timeout(left(), self.uses.save()).await;
         let closed = tokio::time::timeout(left(), self.core.audit.close()).await.is_ok();
         let closed = tokio::time::timeout(left(), self.core.ledger.close()).await.is_ok() && closed;
         self.ledger_tasks.shutdown(left()).await && clean && closed

@@ -51,6 +51,7 @@ pub mod principal;
 pub mod private;
 pub mod progress;
 pub mod results_text;
+pub mod risk;
 pub mod seal;
 pub mod stata_log;
 pub mod state;

@@ -115,6 +115,9 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
         // Likewise; they decide only what is shown of the run, and what it may take of its host.
         no_results: _,
         cores: _,
+        // Likewise: its agent looks at the first before it starts, and a gateway that imports the run shows both.
+        confirmed: _,
+        risks: _,
     } = submission;
     let mut items = Items(Sha256::new());
     items.text(1, run_id);
@@ -178,6 +181,8 @@ mod tests {
             file_name: "a.do".into(),
             no_results: true,
             cores: 2,
+            confirmed: None,
+            risks: vec![],
         }
     }
 

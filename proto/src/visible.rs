@@ -261,10 +261,9 @@ impl Foreign for wire::RunSummary {
 
 impl Foreign for wire::InspectReply {
     fn make_harmless(&mut self) {
-        one(&mut self.problem);
-        one(&mut self.resolved);
-        one(&mut self.working_dir);
-        self.near.iter_mut().for_each(one);
+        let texts = [&mut self.problem, &mut self.resolved, &mut self.working_dir];
+        texts.into_iter().chain(&mut self.near).for_each(one);
+        self.risks.iter_mut().for_each(|risk| [&mut risk.file, &mut risk.command].into_iter().for_each(one));
     }
 }
 

@@ -46,6 +46,7 @@ fn help(root: &Path, s_ado: &str) -> Help {
         max_run_spool: 0,
         limits: crate::spool::RunLimits::default(),
         log_encoding: Encoding::default(),
+        confirm: Default::default(),
     };
     Help::new(&preparer, &[root.join("lab")], PathBuf::new())
 }

@@ -17,6 +17,7 @@ use longhaul_proto::{
     faults,
     ids::Ids,
     principal::{Principal, Typed},
+    risk::Confirm,
     wire,
 };
 
@@ -65,6 +66,8 @@ pub struct Label {
     pub serve: Serve,
     /// What may leave to AI clients.
     pub egress: Egress,
+    /// Risky commands to which a person must agree.
+    pub confirm: Confirm,
 }
 
 /// The principals whose runs an agent takes.
@@ -238,6 +241,8 @@ impl Identity {
             serve_all: label.serve == Serve::All,
             limits: Some(runs.limits().to_wire()),
             egress: label.egress.to_wire(),
+            confirm: label.confirm.to_wire(),
+            finds_risks: true,
         }
     }
 }

@@ -6,6 +6,7 @@ mod cores;
 mod engine;
 mod env;
 mod packages;
+mod risks;
 mod source;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 use longhaul_proto::{
     durable::{FILE_MODE, FOLDER_MODE},
     encoding::Encoding,
+    risk::Confirm,
     state::Cause,
     wire::{self, submission::Source},
 };
@@ -65,6 +67,8 @@ pub struct Preparer {
     pub limits: RunLimits,
     /// The encoding of what is no UTF-8 in logs and sources.
     pub log_encoding: Encoding,
+    /// Risky commands to which a person must have agreed.
+    pub confirm: Confirm,
 }
 
 impl Preparer {
@@ -86,6 +90,7 @@ impl Preparer {
             max_run_spool: 0,
             limits: RunLimits::default(),
             log_encoding: Encoding::default(),
+            confirm: Confirm::default(),
         }
     }
 
@@ -117,6 +122,7 @@ impl Preparer {
         }
         let (code, source) = self.code(spool, submission)?;
         source::check_digest(&code, &submission.code_sha256)?;
+        risks::check(&self.confirm, &self.places.host, &code, submission, &spool.work())?;
         let working_dir = self.working_dir(spool, submission, &code)?;
         let plain_dir = plain(spool, &working_dir)?;
         let profile = working_dir.join("profile.do");

@@ -125,6 +125,7 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
         max_run_spool: options.max_run_spool,
         limits: options.limits,
         log_encoding: options.log_encoding,
+        confirm: options.label.confirm.clone(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use longhaul_proto::egress::Egress;
+use longhaul_proto::{egress::Egress, risk::Confirm};
 
 use super::limits::LimitArgs;
 use crate::config::{AuditMode, Engine, Settings, Tls, Url, pair};
@@ -158,6 +158,10 @@ pub(crate) struct ServeArgs {
     /// min_cell=N, such as "full rows=off min_cell=10" [default: full].
     #[arg(long, value_name = "RULE")]
     pub(crate) egress: Option<Egress>,
+    /// Risky commands to which a person must agree before a run starts: shell, erase, install, network, python, plugin, or all
+    /// [default: none].
+    #[arg(long, value_name = "KIND,...")]
+    pub(crate) confirm: Option<Confirm>,
 }
 
 impl ServeArgs {
@@ -165,6 +169,7 @@ impl ServeArgs {
         settings.serve = (!self.serve.is_empty()).then(|| self.serve.clone());
         settings.serve_all = self.serve_all.then_some(true);
         settings.egress = self.egress.clone();
+        settings.confirm = self.confirm.clone();
     }
 }
 

@@ -47,6 +47,9 @@ pub(crate) struct Data {
     /// The file to write CSV or Parquet into [default: standard output, for CSV].
     #[arg(long, short, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
+    /// Replace the file that is there.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

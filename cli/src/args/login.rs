@@ -1,4 +1,4 @@
-//! The command line of `login`.
+//! The command line of `login` and `logout`.
 
 use std::path::PathBuf;
 
@@ -19,4 +19,12 @@ pub(crate) struct Login {
     /// File with the token.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+/// `logout`.
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// The gateway, as it was given to `login`.
+    #[arg(value_name = "URL")]
+    pub(crate) url: Url,
 }

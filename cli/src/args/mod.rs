@@ -23,7 +23,7 @@ pub(crate) use audit::{Audit, AuditAction};
 pub(crate) use daemons::{Agent, Gateway, Up};
 pub(crate) use data_file::{Data, DataActionArg};
 pub(crate) use kept::{DoFiles, Files, Get, Results};
-pub(crate) use login::Login;
+pub(crate) use login::{Login, Logout};
 pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Expiry, Hosts, HostsAction, Judge, Release, Resume, Token,
@@ -131,6 +131,8 @@ pub(crate) enum Command {
     /// `longhaul login https://gateway.lab:7447 --ca-fingerprint SHA256`, with the fingerprint that the gateway's operator
     /// tells. The token is asked for, or comes from LONGHAUL_TOKEN or --token-file.
     Login(Login),
+    /// Forget the token and the root that `login` kept for a gateway.
+    Logout(Logout),
     /// Connect AI clients: print a client's configuration, or write it.
     Mcp(Mcp),
     /// Be an MCP server on stdin and stdout, for clients without HTTP.

@@ -57,6 +57,9 @@ pub(crate) struct Run {
     /// Run it even though an equal run is unfinished or just ended.
     #[arg(long)]
     pub(crate) again: bool,
+    /// A person agrees to its risky commands, where a host asks for that.
+    #[arg(long)]
+    pub(crate) confirm: bool,
     /// When another attempt may be made: `never`, `if_not_started` (the default), or `if_proven_dead`: also when its host or
     /// Stata was killed.
     #[arg(long, value_enum, value_name = "WHEN")]
@@ -117,6 +120,9 @@ pub(crate) struct Rerun {
     /// The run to repeat.
     #[arg(value_parser = run_name)]
     pub(crate) run: String,
+    /// A person agrees to its risky commands, where a host asks for that.
+    #[arg(long)]
+    pub(crate) confirm: bool,
     /// Print the id and leave; the run goes on.
     #[arg(long)]
     pub(crate) detach: bool,

@@ -32,7 +32,8 @@ impl Client {
             (Some(_), Some((_, place))) => format!("http://{place}"),
             _ => url.clone(),
         };
-        Ok(Self { http, url, base, token: access.token })
+        let pinned = access.root.filter(|root| root.pinned).map(|root| root.file);
+        Ok(Self { http, url, base, token: access.token, pinned })
     }
 
     fn builder() -> reqwest::ClientBuilder {
@@ -52,7 +53,7 @@ impl Client {
         let http = Self::builder().tls_danger_accept_invalid_certs(true).build();
         let http = http.map_err(|source| ClientError::Setup { source })?;
         let url = url.trim_end_matches('/').to_owned();
-        let unknown = Self { http, base: url.clone(), url, token: None };
+        let unknown = Self { http, base: url.clone(), url, token: None, pinned: None };
         let mut answer = unknown.send(unknown.request(Method::GET, CA_CERTIFICATE), ANSWER).await?;
         let mut text = Vec::new();
         while let Some(piece) = unknown.piece(&mut answer).await? {

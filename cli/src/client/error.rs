@@ -40,6 +40,20 @@ pub(crate) enum ClientError {
         /// What is wrong with it.
         why: Distrust,
     },
+    /// Its certificate is of another root than the one that `login` pinned.
+    #[error(
+        "what answers at {url} is not the gateway that was pinned: another root issued its certificate than the one in {}. Nothing \
+         was sent to it. Either the gateway was made anew, or another machine answers in its place: ask its operator for the \
+         fingerprint. If it has changed, `longhaul logout {url}` forgets the old root, and `longhaul login {url} --ca-fingerprint \
+         SHA256` pins the new one",
+        root.display()
+    )]
+    OtherRoot {
+        /// Its address.
+        url: String,
+        /// The file with the pinned root.
+        root: PathBuf,
+    },
     /// No answer in time.
     #[error(
         "the gateway at {url} took the call and has not answered within {} s. Runs go on; look with `longhaul runs`",
@@ -118,8 +132,8 @@ fn distrust(why: Distrust) -> &'static str {
     match why {
         Distrust::Issuer => {
             "no root that is trusted here has issued its certificate. If it has an authority of its own, `longhaul login \
-             URL --ca-fingerprint SHA256` pins that (its operator tells the fingerprint); if that was done before, the \
-             gateway was made anew, or another machine answers in its place"
+             URL --ca-fingerprint SHA256` pins that (its operator tells the fingerprint). If another authority has issued it, \
+             such as a lab's, name the file with that root: `gateway_ca` in the configuration, or SSL_CERT_FILE for all programs"
         }
         Distrust::Expired => {
             "its certificate has expired. Its operator sees why with `longhaul doctor` there; or is the clock of this \
@@ -142,6 +156,14 @@ impl ClientError {
         match https::distrust(&source) {
             Some(why) => Self::Untrusted { url, why },
             None => Self::Unreachable { url, source },
+        }
+    }
+
+    /// The same where `login` pinned a root: then one that is not trusted is another one.
+    pub(crate) fn of_pinned(self, root: Option<&PathBuf>) -> Self {
+        match (self, root) {
+            (Self::Untrusted { url, why: Distrust::Issuer }, Some(root)) => Self::OtherRoot { url, root: root.clone() },
+            (error, _) => error,
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Client {
     /// Where requests go: the gateway's address, in the clear where they go by a socket.
     base: String,
     token: Option<String>,
+    /// The file of the root that `login` pinned.
+    pinned: Option<std::path::PathBuf>,
 }
 
 impl Client {
@@ -64,7 +66,7 @@ impl Client {
         let sent = tokio::time::timeout(limit, request.send()).await;
         let response = match sent {
             Ok(Ok(response)) => response,
-            Ok(Err(source)) => return Err(ClientError::no_answer(&self.url, source)),
+            Ok(Err(source)) => return Err(ClientError::no_answer(&self.url, source).of_pinned(self.pinned.as_ref())),
             Err(_) => return Err(ClientError::Silent { url: self.url.clone(), limit }),
         };
         if response.status().is_success() {

@@ -114,13 +114,15 @@ fn unreadable(context: &Context, error: &std::io::Error) -> Failure {
     Failure::system(format!("cannot read the audit log in {}: {error}; its gateway's user can", folder.display()))
 }
 
-/// `2026-11-28 11:15:00  submit   ana  127.0.0.1  run 7f3a9c21  source=text`.
+/// `2026-11-28 11:15:00  submit   by ana (token ci)  from 127.0.0.1  run 7f3a9c21  source=text`.
 fn words(line: &Value, when: &When) -> String {
     let text = |name: &str| line[name].as_str().unwrap_or_default();
     let run = text("run");
     let run = run.get(run.len().saturating_sub(8)..).filter(|run| !run.is_empty()).map(|run| format!("run {run}"));
     let address = Some(text("address")).filter(|address| !address.is_empty()).map(|address| format!("from {address}"));
-    let principal = Some(text("principal")).filter(|name| !name.is_empty()).map(|name| format!("by {name}"));
+    let token = Some(text("token")).filter(|token| !token.is_empty()).map(|token| format!(" (token {token})"));
+    let principal = Some(text("principal")).filter(|name| !name.is_empty());
+    let principal = principal.map(|name| format!("by {name}{}", token.unwrap_or_default()));
     let details = line["detail"].as_object().into_iter().flatten().map(|(name, value)| match value {
         Value::String(text) => format!("{name}={text}"),
         other => format!("{name}={other}"),

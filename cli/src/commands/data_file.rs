@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use longhaul_proto::api::{DataRoom, DataView};
+use longhaul_proto::{
+    api::{DataRoom, DataView},
+    faults,
+};
 use reqwest::Response;
 
 use crate::{
@@ -36,6 +39,10 @@ async fn answer(client: &Client, args: &Data) -> Result<(), Failure> {
     let exports = args.csv || args.parquet;
     if args.output.is_some() && !exports {
         return Err(Failure::usage("-o is where CSV or Parquet goes: pass --csv or --parquet too"));
+    }
+    let there = args.output.as_ref().filter(|path| !args.force && path.symlink_metadata().is_ok());
+    if let Some(path) = there.filter(|_| !faults::bug("data_overwrites")) {
+        return Err(Failure::usage(format!("{} is there already: name another file, or pass --force", path.display())));
     }
     if exports && args.action.is_some_and(|action| action != DataActionArg::Rows) {
         return Err(Failure::usage("CSV and Parquet are of the observations: leave the action out, or say `rows`"));

@@ -7,7 +7,7 @@ mod certificate;
 mod report;
 
 use longhaul_agent::{draw, stata::find};
-use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetry};
+use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetry, transport::https::Distrust};
 
 use super::probe;
 use crate::{
@@ -232,20 +232,33 @@ async fn gateway(context: &Context) -> Vec<Finding> {
         Err(error) => return vec![problem("token", error.message, "check token_file and gateway_ca")],
     };
     let (has_token, root) = (access.token.is_some(), access.root.clone());
+    let by_socket = access.socket.is_some();
     let by_port = Client::new(&url, Access { socket: None, ..access.clone() });
     let (client, port) = match Client::new(&url, access).and_then(|client| Ok((client, by_port?))) {
         Ok(both) => both,
         Err(error) => return vec![problem("gateway", error.to_string(), "this is a fault of the program")],
     };
     // What clients of other machines are shown; this one may have come by the socket.
+    let mut elsewhere = None;
     let shown = match port.certificate().await {
         Ok(shown) => shown,
+        // It is this user's own: the system's roots need not know who issued its certificate.
+        Err(ClientError::Untrusted { why: Distrust::Issuer, .. }) if by_socket => {
+            elsewhere = Some(note(
+                "certificate",
+                "issued by an authority that the roots of this machine do not have",
+                "clients elsewhere need that root: `gateway_ca` in their configuration, or SSL_CERT_FILE",
+            ));
+            None
+        }
         Err(error) => {
-            let what = if matches!(error, ClientError::Untrusted { .. }) { "not trusted" } else { "no answer" };
+            let distrusted = matches!(error, ClientError::Untrusted { .. } | ClientError::OtherRoot { .. });
+            let what = if distrusted { "not trusted" } else { "no answer" };
             return vec![problem("gateway", format!("{url}: {what}"), error.to_string())];
         }
     };
     let mut findings = vec![ok("gateway", format!("{url} answers"))];
+    findings.extend(elsewhere);
     findings.extend(certificate::findings(shown.as_deref(), root.as_ref(), context.clock.unix_ms() / 1000));
     match client.hosts().await {
         Ok(hosts) => {

@@ -12,7 +12,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use crate::{
     access::{self, Access, Login, Root},
     args,
-    client::{Client, ClientError},
+    client::Client,
     context::{Context, Failure},
     output::say,
 };
@@ -33,16 +33,13 @@ pub(crate) async fn login(context: &Context, args: &args::Login) -> Result<u8, F
         None => None,
     };
     let file = context.data.path().to_owned();
-    let access = |token| Access { token, socket: None, root: root.clone().map(|pem| Root { pem, file: file.clone() }) };
+    let access = |token| Access {
+        token,
+        socket: None,
+        root: root.clone().map(|pem| Root { pem, file: file.clone(), pinned: false }),
+    };
     if let Err(error) = Client::new(url, access(None))?.healthy().await {
-        let hint = match (&error, &root) {
-            (ClientError::Untrusted { .. }, None) => {
-                ". Where the gateway has an authority of its own, its operator tells the fingerprint (`longhaul up` and \
-                 `longhaul gateway` print it, `longhaul doctor` there shows it): add --ca-fingerprint SHA256"
-            }
-            _ => "",
-        };
-        return Err(Failure::system(format!("{error}{hint}")));
+        return Err(Failure::system(error.to_string()));
     }
     let token = match access::configured_token(context)? {
         Some(token) => Some(token),
@@ -62,6 +59,23 @@ pub(crate) async fn login(context: &Context, args: &args::Login) -> Result<u8, F
         "kept for {url} in {}. Commands use it with --gateway {url}, LONGHAUL_GATEWAY, or `gateway` in the configuration",
         context.data.path().join("logins.json").display()
     ));
+    Ok(0)
+}
+
+/// `logout`: forgets what `login` kept.
+///
+/// # Errors
+/// When the data folder cannot be written to.
+pub(crate) fn logout(context: &Context, args: &args::Logout) -> Result<u8, Failure> {
+    let (url, data) = (&args.url.0, context.data.path());
+    let forgotten = access::forget(data, url)
+        .map_err(|error| Failure::system(format!("cannot write to the data folder {}: {error}", data.display())))?;
+    say(&match forgotten {
+        true => format!(
+            "token and root for {url} are forgotten here; the token itself is valid until it expires or is revoked"
+        ),
+        false => format!("nothing was kept for {url} in {}", data.join("logins.json").display()),
+    });
     Ok(0)
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::{StreamExt, stream};
 use longhaul_proto::{
     api::{CancelMode, Joined, RerunBody, RunView, SubmitRequest, Submitted},
-    telemetry,
+    risk, telemetry,
 };
 use tracing::Instrument;
 
@@ -179,10 +179,9 @@ async fn repeat(
     check_detach(args.detach, gateway)?;
     let before = gateway.client.get(&args.run).await?;
     let client = Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned());
-    let body = RerunBody { key: Some(context.ids.name()), client };
+    let body = RerunBody { key: Some(context.ids.name()), client, confirm: args.confirm };
     // Not `last` a second time: it may be another run by now.
-    let run = before.run_id.to_string();
-    let mut tries = 1;
+    let (run, mut tries) = (before.run_id.to_string(), 1);
     let submitted = loop {
         match gateway.client.rerun(&run, &body).await {
             Err(error) if error.may_pass() && tries < TRIES => {
@@ -227,6 +226,9 @@ pub(super) async fn follow(
     let Submitted { run, joined } = &submitted;
     if let Some(joined) = joined {
         say(&joined_text(run, *joined));
+    }
+    if !run.risks.is_empty() {
+        say(&format!("warning: {}", risk::summary(&run.risks)));
     }
     if args.detach {
         let mut out = Out::default();

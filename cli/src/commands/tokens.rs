@@ -86,6 +86,12 @@ fn secret(out: &mut Out, made: &Value, json: bool, when: &When) -> Result<(), Fa
         "shown this once; its holder sets LONGHAUL_TOKEN to it, or `token` in the configuration; {ends}{}",
         before.unwrap_or_default()
     ));
+    if let Some(until) = at("ended_early") {
+        say(&format!(
+            "warning: it was rotated before, and the secret before that one was accepted until {until}: it is worthless now, and \
+             what still uses it needs this one"
+        ));
+    }
     Ok(out.bytes(format!("{}\n", word(made, "token")).as_bytes())?)
 }
 

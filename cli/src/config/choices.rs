@@ -1,6 +1,10 @@
-//! Settings that are words with a meaning of their own: the audit log's, and what may leave to AI clients.
+//! Settings that are words with a meaning of their own: the audit log's, what may leave to AI clients, and what a person must
+//! agree to.
 
-use longhaul_proto::egress::{Egress, NotARule};
+use longhaul_proto::{
+    egress::{Egress, NotARule},
+    risk::{self, Confirm},
+};
 
 use super::values::{Given, Value};
 
@@ -34,6 +38,17 @@ impl Value for Egress {
     fn read(given: Given) -> Result<Self, String> {
         let Given::Text(text) = given else { return Err("expected a text such as \"full rows=off\"".into()) };
         text.parse().map_err(|error: NotARule| error.to_string())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Confirm {
+    fn read(given: Given) -> Result<Self, String> {
+        let Given::Text(text) = given else { return Err("expected a text such as \"shell,erase\"".into()) };
+        text.parse().map_err(|error: risk::NotARule| error.to_string())
     }
 
     fn show(&self) -> String {

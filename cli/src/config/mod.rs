@@ -21,7 +21,7 @@ use std::{
 pub(crate) use choices::AuditMode;
 use longhaul_proto::faults;
 pub(crate) use settings::Settings;
-pub(crate) use template::template;
+pub(crate) use template::{template, told};
 use values::Given;
 pub(crate) use values::{Bytes, Engine, Time, Tls, Url, pair};
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use longhaul_proto::{egress::Egress, encoding::Encoding};
+use longhaul_proto::{egress::Egress, encoding::Encoding, risk::Confirm};
 
 use super::{
     AuditMode,
@@ -117,6 +117,9 @@ settings! {
     /// What may leave to AI clients: full, output or verdict, and after full rows=off, graphs=off, files=off, row_limit=N,
     /// min_cell=N. Default full.
     egress: Egress,
+    /// Risky commands to which a person must agree before a run starts: shell, erase, install, network, python, plugin, or
+    /// all, with commas between. Default none.
+    confirm: Confirm,
     /// Folders under which do-files may be run; default the home of the agent's user.
     roots: Vec<PathBuf>,
     /// Prefixes of clients' paths and what they are on this host.
@@ -229,6 +232,8 @@ settings! {
     handle_after: Time,
     /// Waiting tools answer after this time where nothing but a person can move the run on; default 60 s.
     no_end_after: Time,
+    /// A person who is asked about risky commands by an MCP client of the older revision is waited for so long; default 2 min.
+    confirm_within: Time,
     /// How often a waiting call sends progress.
     progress_every: Time,
     /// A daemon that is asked to stop is gone after this time at the latest; its runs go on.

@@ -55,6 +55,7 @@ fn defaults() -> Settings {
         count_foreign: Some(false),
         serve_all: Some(false),
         egress: Some(Default::default()),
+        confirm: Some(Default::default()),
         start_timeout: time(std::time::Duration::from_secs(120)),
         results: Some(true),
         data_digests: Some(true),
@@ -101,10 +102,25 @@ fn defaults() -> Settings {
         as_root: Some(false),
         handle_after: time(f.handle_after),
         no_end_after: time(f.no_end_after),
+        confirm_within: time(f.confirm_within),
         progress_every: time(f.heartbeat),
         stop_timeout: time(std::time::Duration::from_secs(10)),
         ..Settings::default()
     }
+}
+
+/// All settings with their values, for the audit log: `max_queued = 10000 (default)`. Secrets are not shown.
+pub(crate) fn told(settings: &Settings) -> Vec<String> {
+    let mut told = Vec::new();
+    for ((key, _, set), (.., default)) in settings.show().into_iter().zip(defaults().show()) {
+        match (set, default) {
+            (Some(_), _) if Settings::SECRETS.contains(&key) => told.push(format!("{key} = (set, not shown)")),
+            (Some(value), _) => told.push(format!("{key} = {value}")),
+            (None, Some(value)) => told.push(format!("{key} = {value} (default)")),
+            (None, None) => {}
+        }
+    }
+    told
 }
 
 /// How a setting is written that has no default, or one that depends on the machine.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use longhaul_proto::{
     api::{AttemptView, ProcessView, Retry, RunDoFiles, RunHistory, RunRecord, RunView},
-    files,
+    files, risk,
     state::RunState,
 };
 
@@ -20,6 +20,15 @@ pub(crate) struct About {
     pub(crate) made_with: Option<RunRecord>,
     /// The gateway's time.
     pub(crate) now: Option<Timestamp>,
+}
+
+/// How a person agreed.
+fn confirmed_how(how: &str) -> &str {
+    match how {
+        "argument" => "with the request",
+        "elicitation" => "asked by the client",
+        other => other,
+    }
 }
 
 /// The record: how it ended or its present state, then its fields, then its files. Ends with a newline.
@@ -50,6 +59,8 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
     line("pool", run.pool.clone());
     line("engine", engine(run));
     line("cores", cores(run));
+    line("warning", (!run.risks.is_empty()).then(|| risk::summary(&run.risks)));
+    line("confirmed", run.confirmed.as_ref().map(|word| format!("by {}, {}", word.by, confirmed_how(&word.how))));
     line("profile", run.profile_ran.then(|| "the profile.do of the folder was executed first".to_owned()));
     for attempt in about.history.iter().flat_map(|history| &history.attempts) {
         line("attempt", Some(attempt_words(attempt, when)));

@@ -45,8 +45,13 @@ pub(crate) fn tokens(tokens: &[Value], when: &When) -> String {
     let rows: Vec<[String; 6]> = tokens.iter().map(row).collect();
     let table = columns(["TOKEN", "PRINCIPAL", "SCOPE", "STATE", "EXPIRES", "LAST USED"], &rows);
     let table = tokens.iter().filter_map(limited).fold(table, |table, limits| table + &limits);
+    let overlaps = |token: &Value| {
+        let until = Some(word(token, "secret_before_until")).filter(|at| !at.is_empty())?;
+        Some(format!("{}: the secret before is accepted until {}\n", word(token, "name"), day(until)))
+    };
+    let table = tokens.iter().filter_map(overlaps).fold(table, |table, overlap| table + &overlap);
     match tokens.iter().map(|token| word(token, "uses_known_since")).find(|since| !since.is_empty()) {
-        Some(since) => format!("{table}uses are known since {}, when the gateway started\n", day(since)),
+        Some(since) => format!("{table}uses are known since {}\n", day(since)),
         None => table,
     }
 }
@@ -200,6 +205,9 @@ fn remarks(host: &HostView, pools: &[PoolView], when: &When, out: &mut String) {
     if let Some(egress) = &host.egress {
         out.push_str(&format!("{}: leaves to AI clients: {egress}\n", host.name));
     }
+    if let Some(kinds) = &host.confirm {
+        out.push_str(&format!("{}: a person must agree to a run with: {kinds}\n", host.name));
+    }
     for foreign in &host.foreign {
         let by = foreign.user.as_deref().map(|user| format!(" by {user},")).unwrap_or_default();
         let since = foreign.since.as_deref().map(|at| format!(", since {}", when.minute(at))).unwrap_or_default();
@@ -254,7 +262,7 @@ TOKEN  PRINCIPAL  SCOPE  STATE                         EXPIRES               LAS
 ci     ana        use    valid                         2026-11-26 00:19 UTC  -
 old    ana        use    expired                       2026-11-26 00:19 UTC  -
 gone   ana        use    revoked 2026-11-22 15:00 UTC  never                 2026-11-22 15:01 UTC
-uses are known since 2026-11-22 15:00 UTC, when the gateway started
+uses are known since 2026-11-22 15:00 UTC
 ";
         assert_eq!(tokens(&[token("ci"), old, gone], &When::new(true)), want);
     }

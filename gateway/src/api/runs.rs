@@ -48,7 +48,8 @@ pub(super) async fn submit(
     let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let (mut submit, _room): (SubmitRequest, _) = strict::json(&frontend, request, MAX_SUBMIT).await?;
     submit.client = submit.client.or(agent);
-    let request = runs::Request { submit, call: None, trace, max_code: MAX_CODE_API, max_stored: Some(u64::MAX) };
+    let max_stored = Some(u64::MAX);
+    let request = runs::Request { submit, trace, max_code: MAX_CODE_API, max_stored, ..Default::default() };
     let accepted = frontend.core.runs.submit(&who, request).await?;
     caller.shows(&who, &accepted.run);
     let status = if accepted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };

@@ -81,13 +81,16 @@ pub(super) struct TokenView {
     /// Until when the secret before is accepted too.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_before_until: Option<String>,
+    /// Until when an earlier secret would have been accepted, which this rotation ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_early: Option<String>,
     expires_at: Option<String>,
     expired: bool,
     revoked_at: Option<String>,
     /// When a request last showed it; absent = not since `uses_known_since`.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_at: Option<String>,
-    /// From when on uses are known: the start of the gateway.
+    /// From when on uses are known: the first start of a gateway that notes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     uses_known_since: Option<String>,
     /// Only in the answer that makes it.
@@ -101,6 +104,7 @@ impl TokenView {
             expired: record.expires_ms.is_some_and(|at| at <= now_ms),
             last_used_at: None,
             uses_known_since: None,
+            ended_early: None,
             name: record.name,
             principal: record.principal.to_string(),
             scope: record.scopes,
@@ -252,8 +256,10 @@ pub(super) async fn list(
     let all = frontend.core.ledger.token_list().await?;
     let now_ms = frontend.core.deps.clock.unix_ms();
     let view = |token: TokenRecord| {
-        let last_used_at = frontend.known_tokens.last_used(&token.sha256).and_then(rfc3339);
-        let uses_known_since = rfc3339(frontend.started_ms);
+        let used = |sha256: &String| frontend.known_tokens.last_used(sha256);
+        let before = token.before.as_ref().and_then(|before| used(&before.sha256));
+        let last_used_at = used(&token.sha256).max(before).and_then(rfc3339);
+        let uses_known_since = rfc3339(frontend.token_uses.since_ms());
         TokenView { last_used_at, uses_known_since, ..TokenView::of(token, now_ms, None) }
     };
     Ok(Json(all.into_iter().map(view).collect()))
@@ -323,7 +329,8 @@ pub(super) async fn rotate(
     let before = rotated.before.as_ref().map(|before| (&before.sha256, before.until_ms));
     over.into_iter().chain(before).for_each(|(sha256, until_ms)| frontend.revocations.replaced(sha256, until_ms));
     tracing::info!(by = %who.principal, %name, "token has another secret");
-    Ok(Json(TokenView::of(rotated, now, Some(secret))).into_response())
+    let ended_early = known.before.filter(|before| before.until_ms > now).and_then(|before| rfc3339(before.until_ms));
+    Ok(Json(TokenView { ended_early, ..TokenView::of(rotated, now, Some(secret)) }).into_response())
 }
 
 fn generated() -> Result<String, Problem> {

@@ -51,6 +51,8 @@ kinds! {
     Joined = "joined",
     /// A run was asked for, and there is none.
     SubmitRefused = "submit_refused",
+    /// A command changed nothing after its line: `of` is its event, `why` the reason.
+    Outcome = "outcome",
     /// The end of a run was asked for.
     Cancel = "cancel",
     /// The agent of a run was declared dead.
@@ -73,6 +75,8 @@ kinds! {
     Resume = "resume",
     /// Hosts are not shown any more.
     HostsForgotten = "hosts_forgotten",
+    /// An agent joined: its key was not known before.
+    AgentJoined = "agent_joined",
     /// An agent's key was approved.
     AgentApproved = "agent_approved",
     /// An agent's key was revoked.
@@ -150,7 +154,11 @@ fn cut(value: Value, most: usize) -> Value {
 pub fn started(options: &Options, addr: SocketAddr, url: &str, cluster_id: &str) -> Event {
     let mut shown = options.clone();
     shown.join_secret = shown.join_secret.map(|_| "(set, not shown)".to_owned());
-    let settings = format!("{shown:?}");
+    let settings = match options.audit.settings.as_slice() {
+        // Made by hand, in a test.
+        [] => format!("{shown:?}"),
+        told => told.join("; "),
+    };
     let event = Event::own(Kind::Start).with("version", env!("CARGO_PKG_VERSION")).with("process", std::process::id());
     let event = event.with("listens", addr.to_string()).with("url", url).with("cluster", cluster_id);
     event.with("settings_sha256", sha256_hex(settings.as_bytes())).with("settings", settings)

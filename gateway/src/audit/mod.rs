@@ -36,13 +36,13 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{clock::Clock, faults, tasks::Tasks};
+use longhaul_proto::{clock::Clock, faults, ids::RunId, tasks::Tasks};
 use tokio::sync::{mpsc, oneshot};
 
 pub use event::{Event, Kind, started};
 pub use read::{Filter, MOST, read};
 
-use crate::options::AuditOptions;
+use crate::{model::Identity, options::AuditOptions};
 use file::AuditFile;
 use refusals::Refusals;
 use task::Message;
@@ -176,6 +176,33 @@ impl Audit {
             return Err(NotAudited(inner.shared.trouble().unwrap_or_else(|| "the gateway is stopping".to_owned())));
         }
         Ok(())
+    }
+
+    /// Writes that a command, whose line is there, changed nothing.
+    pub fn outcome(&self, of: Kind, who: &Identity, run: Option<RunId>, why: impl std::fmt::Display) {
+        if faults::bug("outcomes_untold") {
+            return;
+        }
+        let event = Event::of(Kind::Outcome, who).with("of", of.as_str()).with("why", why.to_string());
+        self.note(match run {
+            Some(run) => event.run(run),
+            None => event,
+        });
+    }
+
+    /// Writes a line, and returns when it is written, or cannot be: for what is told to a caller next.
+    pub async fn before(&self, event: Event) {
+        // It is counted as lost, and the settings are about what changes something.
+        let _ = self.must(event).await;
+    }
+
+    /// Writes a line of something that comes often: of one caller and run the first within a minute has a line of its own, the
+    /// others are counted.
+    pub fn counted(&self, event: Event) {
+        let Some(inner) = &self.0 else { return };
+        if let Some(event) = inner.refusals.first(event, inner.clock.unix_ms()) {
+            self.note(event);
+        }
     }
 
     /// Writes a line, without waiting for it. Where there is no room, it is counted as lost.

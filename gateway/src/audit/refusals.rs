@@ -1,4 +1,5 @@
-//! Refused requests, bounded: a flood of them must not fill the disk, nor hide the rest of the log.
+//! Refused requests, and answers of one kind that clients ask for again and again: bounded, as a flood of them must not fill
+//! the disk, nor hide the rest of the log.
 
 use std::{
     collections::HashMap,
@@ -6,7 +7,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::Event;
+use longhaul_proto::ids::RunId;
+
+use super::{Event, Kind};
 
 /// How long refusals of one caller are counted together, ms.
 const TOGETHER_MS: i64 = 60_000;
@@ -14,13 +17,16 @@ const TOGETHER_MS: i64 = 60_000;
 /// Callers told apart within that time; those beyond are counted as one.
 const CALLERS: usize = 512;
 
-/// Whose refusals are counted together: the same status of one address and principal, agents apart from clients.
+/// What is counted together: the same status of one address and principal, agents apart from clients; of answers those about
+/// one run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Caller {
     status: Option<u64>,
     address: Option<IpAddr>,
     principal: Option<String>,
     agent: bool,
+    kind: Kind,
+    run: Option<RunId>,
 }
 
 struct Counted {
@@ -39,10 +45,12 @@ impl Refusals {
     pub(super) fn first(&self, event: Event, now_ms: i64) -> Option<Event> {
         let status = event.detail.get("status").and_then(serde_json::Value::as_u64);
         let agent = event.detail.contains_key("agent");
-        let mut caller = Caller { status, address: event.origin.address(), principal: event.principal.clone(), agent };
+        let (kind, run) = (event.kind, event.run);
+        let (address, principal) = (event.origin.address(), event.principal.clone());
+        let mut caller = Caller { status, address, principal, agent, kind, run };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !all.contains_key(&caller) && all.len() >= CALLERS {
-            caller = Caller { status, address: None, principal: None, agent };
+            caller = Caller { status, address: None, principal: None, agent, kind, run: None };
         }
         if let Some(counted) = all.get_mut(&caller) {
             counted.more += 1;
@@ -77,7 +85,7 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Kind, *};
+    use super::*;
     use crate::model::RequestOrigin;
 
     fn refused(last: u32) -> Event {

@@ -193,7 +193,7 @@ impl Gate {
         };
         let event = Event::from(Kind::Refused, RequestOrigin::new(address, self.audit.request_id(), None));
         let event =
-            event.with("asked", asked).with("agent", true).with("why", text("grpc-message").unwrap_or_default());
+            event.with("asked", asked).with("agent", true).with("why", words(text("grpc-message").unwrap_or_default()));
         self.audit.refused(event, status.as_u16());
     }
 
@@ -247,6 +247,11 @@ impl Gate {
         let present = record.sha256 == digest;
         Ok((identity, Some(Shown { name: record.name, present, sha256: digest, ends_ms })))
     }
+}
+
+/// Words as they were, which gRPC sends with a percent sign before what is no plain character.
+fn words(message: &str) -> String {
+    percent_encoding::percent_decode_str(message).decode_utf8_lossy().into_owned()
 }
 
 /// The client's address: the connection's, or behind a trusted proxy the one that it names.

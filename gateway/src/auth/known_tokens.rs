@@ -71,9 +71,23 @@ impl KnownTokens {
         Ok(found)
     }
 
-    /// When a token was last shown to this process, Unix ms.
+    /// When a token was last shown, Unix ms.
     pub fn last_used(&self, sha256: &str) -> Option<i64> {
         self.lock().used.get(sha256).copied()
+    }
+
+    /// When each was last shown, by SHA-256.
+    pub fn all_used(&self) -> HashMap<String, i64> {
+        self.lock().used.clone()
+    }
+
+    /// What earlier processes knew of uses.
+    pub fn remember(&self, used: HashMap<String, i64>) {
+        let mut known = self.lock();
+        for (sha256, at) in used {
+            let latest = known.used.entry(sha256).or_insert(at);
+            *latest = (*latest).max(at);
+        }
     }
 
     /// A token was revoked, in the ledger already.

@@ -12,5 +12,6 @@ pub mod lasting;
 pub mod origin;
 pub mod routes;
 pub mod token;
+pub mod token_uses;
 
 pub use gate::{Gate, Mode};

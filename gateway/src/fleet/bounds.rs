@@ -64,6 +64,7 @@ pub(crate) fn agent(info: &wire::AgentInfo) -> Option<String> {
         ("labels", info.labels.len(), LIST),
         ("roots", info.roots.len(), LIST),
         ("names in --serve", info.serve.len(), SERVE),
+        ("kinds in --confirm", info.confirm.len(), LIST),
     ];
     names
         .into_iter()
@@ -75,6 +76,7 @@ pub(crate) fn agent(info: &wire::AgentInfo) -> Option<String> {
         })
         .or_else(|| info.roots.iter().find_map(|root| too_long("a root", root, PATH)))
         .or_else(|| info.serve.iter().find_map(|name| no_name("a name in --serve", name, NAME)))
+        .or_else(|| info.confirm.iter().find_map(|kind| no_name("a kind in --confirm", kind, NAME)))
         .or_else(|| info.egress.as_ref().and_then(|rule| too_long("where its egress is set", &rule.set_in, PATH)))
         .or_else(|| state(&info.problem, &info.licence, &info.engines))
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Deps, Options,
     audit::Audit,
-    auth::{handles::TaskKey, known_tokens::KnownTokens, lasting::Revocations, origin::Allowed},
+    auth::{handles::TaskKey, known_tokens::KnownTokens, lasting::Revocations, origin::Allowed, token_uses::TokenUses},
     blobs::Blobs,
     ca::Certificates,
     draw::Drawing,
@@ -89,6 +89,8 @@ pub struct Frontend {
     pub revocations: Revocations,
     /// Tokens that were looked up just now.
     pub known_tokens: KnownTokens,
+    /// When tokens were last used, over restarts.
+    pub token_uses: TokenUses,
     /// When this process began to serve, Unix ms.
     pub started_ms: i64,
     /// Whether the gateway was ready when a probe without a token last looked, and when that was, by the monotonic clock.
@@ -103,7 +105,11 @@ impl Frontend {
         let connections = Connections::new(incoming::bounds(options));
         let bodies = Bodies::new(options.max_body_bytes);
         let drawing = Drawing::new(core.options.draw_program.clone());
+        let known_tokens = KnownTokens::default();
+        let now_ms = core.deps.clock.unix_ms();
+        let token_uses = TokenUses::open(&core.options.data.join("gateway"), &known_tokens, now_ms);
         Self {
+            token_uses,
             started_ms: core.deps.clock.unix_ms(),
             core,
             numbers: Arc::default(),
@@ -114,7 +120,7 @@ impl Frontend {
             drawing,
             bodies,
             revocations: Revocations::default(),
-            known_tokens: KnownTokens::default(),
+            known_tokens,
             looked: Arc::default(),
         }
     }

@@ -20,6 +20,7 @@ use tracing::Instrument;
 use super::{
     args::Args,
     client,
+    confirm::Asks,
     egress::Gives,
     guarded::guarded,
     output::ToolOutput,
@@ -98,6 +99,8 @@ pub(super) struct Call {
     pub(super) trace: wire::TraceContext,
     client: Option<Implementation>,
     tasks: bool,
+    /// How a person is asked about risky commands.
+    pub(super) asks: Asks,
     tool_use: Option<String>,
     call_key: Option<String>,
     token: Option<ProgressToken>,
@@ -210,6 +213,7 @@ impl Call {
             trace: wire::TraceContext::default(),
             client: None,
             tasks: false,
+            asks: Asks::Not,
             tool_use: None,
             call_key: None,
             token: Some(resumable.token.clone()),
@@ -318,7 +322,7 @@ async fn answered(frontend: &Frontend, spec: &tools::Spec, call: Result<Call, St
     };
     let answer = guarded(frontend, spec.name, reply).await;
     if let Some(told) = told {
-        told.answer(spec.name, path, &answer);
+        told.answer(spec.name, path, &answer).await;
     }
     answer
 }
@@ -343,11 +347,13 @@ fn open(
     );
     let trace =
         if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
+    let session = parts.is_some_and(|p| front::session_of(&p.headers).is_some());
     Ok(Call {
         caller: Caller::of(frontend, &context).and_then(|caller| {
             permissions::check_tool(spec.name, &caller.who)?;
             Ok(caller)
         })?,
+        asks: Asks::of(&request, &context, session),
         args: Args::read(spec, request.arguments)?,
         gives: spec.gives,
         trace,

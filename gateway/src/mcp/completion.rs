@@ -40,6 +40,8 @@ pub(super) async fn complete(
             }
             _ => return Err(ErrorData::invalid_params("only prompts and resource templates are completed", None)),
         };
+        let bytes = all.iter().map(String::len).sum();
+        caller.told.polled(&format!("completion/complete {name}"), bytes);
         let (total, more) = (u32::try_from(all.len()).ok(), all.len() > CompletionInfo::MAX_VALUES);
         let values = all.into_iter().take(CompletionInfo::MAX_VALUES).collect();
         let info = CompletionInfo::with_pagination(values, total, more);

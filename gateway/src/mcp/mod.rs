@@ -24,6 +24,7 @@
 //! - [`told`] writes down what was answered, for the audit log;
 //! - [`paths`] takes a path as it is meant;
 //! - [`envelope`] answers messages that are no requests of MCP;
+//! - [`confirm`] asks a person about risky commands;
 //! - [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners;
 //! - [`permissions`] says which scopes a tool or method needs;
@@ -34,6 +35,7 @@ mod args;
 mod call;
 mod client;
 mod completion;
+mod confirm;
 mod data;
 mod egress;
 mod envelope;

@@ -79,6 +79,9 @@ pub(super) async fn list(
             all.push(run.with_mime_type(JSON));
             all.push(log.with_mime_type(PLAIN));
         }
+        page.iter().for_each(|view| caller.told.of(view));
+        let bytes = serde_json::to_vec(&all).map_or(0, |bytes| bytes.len());
+        caller.told.document("resources/list", RUNS, bytes).await;
         let mut listed = ListResourcesResult::with_all_items(all);
         (listed.ttl_ms, listed.cache_scope) = (Some(0), Some(CacheScope::Private));
         Ok(listed)
@@ -121,7 +124,7 @@ pub(super) async fn read(
             Some(Wanted::Run(name)) => (document(&run_view(&*found(&caller, name, uri).await?), ITEMS, TEXT)?, JSON),
             Some(Wanted::Log(name)) => (log(&caller, &*found(&caller, name, uri).await?).await?, PLAIN),
         };
-        caller.told.document("resources/read", uri, text.len());
+        caller.told.document("resources/read", uri, text.len()).await;
         let contents = ResourceContents::text(text, uri).with_mime_type(mime);
         Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     };

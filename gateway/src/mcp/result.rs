@@ -9,6 +9,7 @@ use longhaul_proto::{
     encoding::Encoding,
     files::{self, Files},
     ids::Ids,
+    risk,
     state::{Cause, RunState},
     visible,
 };
@@ -136,6 +137,7 @@ pub(super) fn head(view: &RunSnapshot, note: Option<&str>) -> String {
     line("note", note.unwrap_or_default());
     let hint = view.process.zip(view.duration).and_then(|(process, took)| process.hint(took.as_secs_f64()));
     line("hint", hint.as_deref().unwrap_or_default());
+    line("warning", &risk::summary(&view.risks));
     line("queued because", view.queued_behind.as_deref().unwrap_or_default());
     if view.state != RunState::Succeeded {
         line("message", view.message.as_deref().unwrap_or_default());

@@ -150,7 +150,7 @@ async fn answer(frontend: Frontend, who: Identity, resumed: Resumed, line: Line)
     // A resumed call is one that waits on its connection; a call that became a task has its answer already.
     let answer = guarded::guarded(&frontend, name, replied).await;
     if let Some(told) = told.get() {
-        told.answer(name, None, &answer);
+        told.answer(name, None, &answer).await;
     }
     let CallToolResponse::Complete(mut result) = answer else { return };
     if resumable.session.is_some() {

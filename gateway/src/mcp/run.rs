@@ -7,9 +7,11 @@ use longhaul_proto::{
     api::{Joined, SubmitRequest},
     ids::RunId,
 };
+use rmcp::model::CallToolResponse;
 
 use super::{
-    call::{Answer, Call, Caller, Reply},
+    call::{Answer, Call, Caller},
+    confirm,
     follow::{self, Followed, Until, Waited},
     joined,
     output::ToolOutput,
@@ -25,8 +27,10 @@ use crate::{
 
 /// `stata_run_file`.
 pub(super) async fn file(call: &Call) -> Answer {
-    let submitted = start(call, SubmitRequest { path: path(call, "file_path"), ..common(call) }).await?;
-    follow_submitted(call, submitted).await
+    match start(call, SubmitRequest { path: path(call, "file_path"), ..common(call) }).await? {
+        Started::Run(submitted) => follow_submitted(call, submitted).await,
+        Started::Answered(answer) => Ok(*answer),
+    }
 }
 
 /// `stata_run_selection`.
@@ -41,25 +45,34 @@ pub(super) async fn selection(call: &Call) -> Answer {
     }
     let text = call.args.text("selection");
     let name = text.as_deref().and_then(code_name);
-    let submitted = start(call, SubmitRequest { text, name, ..common(call) }).await?;
-    follow_submitted(call, submitted).await
+    match start(call, SubmitRequest { text, name, ..common(call) }).await? {
+        Started::Run(submitted) => follow_submitted(call, submitted).await,
+        Started::Answered(answer) => Ok(*answer),
+    }
 }
 
 /// `stata_submit`.
-pub(super) async fn submit(call: &Call) -> Reply {
+pub(super) async fn submit(call: &Call) -> Answer {
     let (path, text, bundle) = (path(call, "path"), call.args.text("text"), call.args.bundle("bundle"));
     if [path.is_some(), text.is_some(), bundle.is_some()].iter().filter(|given| **given).count() != 1 {
         return Err("pass exactly one of path (a do-file on the Stata host), text (code) and bundle (files)".into());
     }
     let name = text.as_deref().and_then(code_name);
-    let submitted = start(call, SubmitRequest { path, text, bundle, name, ..common(call) }).await?;
+    match start(call, SubmitRequest { path, text, bundle, name, ..common(call) }).await? {
+        Started::Run(submitted) => Ok(told_of(call, &submitted).into_result().into()),
+        Started::Answered(answer) => Ok(*answer),
+    }
+}
+
+/// What is said of a run that was submitted.
+fn told_of(call: &Call, submitted: &Accepted) -> ToolOutput {
     let view = &submitted.run;
     if !call.who.may_read(&call.who.principal) {
         // An earlier run may answer, which a token that only submits is not to read.
-        return Ok(ToolOutput::ok(format!(
+        return ToolOutput::ok(format!(
             "run {} is recorded and goes on by itself. This token may start runs, and not read them.",
             view.run.short()
-        )));
+        ));
     }
     call.shows(view);
     let first = submitted.joined.map(|joined| format!("{}\n", joined::line(view, joined, call.now_ms())));
@@ -67,10 +80,11 @@ pub(super) async fn submit(call: &Call) -> Reply {
     let short = view.run.short();
     let state = words::whole(view, None, call.now_ms());
     let advice = waiting::advice(call, view).map(|advice| format!("\n{advice}")).unwrap_or_default();
-    Ok(ToolOutput::ok(format!(
-        "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\")."
+    let warning = confirm::warning(&view.risks);
+    ToolOutput::ok(format!(
+        "{first}run {short} is recorded and goes on by itself: {state}{advice}{warning}\nGet its result with stata_wait(runs: \"{short}\")."
     ))
-    .about(view))
+    .about(view)
 }
 
 /// Longest name of code, characters.
@@ -102,6 +116,7 @@ fn common(call: &Call) -> SubmitRequest {
         // One that is far too large is refused with what is allowed.
         cores: args.whole("cores").map(|cores| u32::try_from(cores).unwrap_or(u32::MAX)),
         again: args.flag("again").unwrap_or(false),
+        confirm: args.flag("confirm").unwrap_or(false),
         results: args.flag("results"),
         client: call.client_name(),
         retry: args.text("retry").and_then(|word| serde_json::from_value(word.into()).ok()),
@@ -109,14 +124,34 @@ fn common(call: &Call) -> SubmitRequest {
     }
 }
 
-async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, String> {
+/// What became of a request to start a run.
+enum Started {
+    /// It is recorded, or an earlier one answers.
+    Run(Accepted),
+    /// The call is answered without a run: a person is asked, or said no.
+    Answered(Box<CallToolResponse>),
+}
+
+async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Started, String> {
     let name = call.name(&submit);
     submit.key = call.key();
+    let elicited = call.agreed();
+    let trace = call.trace.clone();
     let request =
-        runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP, max_stored: None };
-    let submitted = call.frontend.core.runs.submit(&call.who, request).await;
+        runs::Request { submit, call: name, trace, max_code: MAX_CODE_MCP, elicited, ..runs::Request::default() };
+    let runs = &call.frontend.core.runs;
+    let mut submitted = runs.submit(&call.who, request.clone()).await;
+    if let Err(SubmitError::Unconfirmed(asked)) = &submitted {
+        match call.confirmed(asked).await.into() {
+            Ok(about) => {
+                let request = runs::Request { elicited: Some(about), ..request };
+                submitted = runs.submit(&call.who, request).await;
+            }
+            Err(answer) => return Ok(Started::Answered(answer)),
+        }
+    }
     let error = match submitted {
-        Ok(accepted) => return Ok(Accepted { run: call.narrowed(accepted.run), ..accepted }),
+        Ok(accepted) => return Ok(Started::Run(Accepted { run: call.narrowed(accepted.run), ..accepted })),
         Err(error) => error,
     };
     if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
@@ -125,6 +160,9 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, Strin
     Err(match error {
         SubmitError::Changed(refusal) | SubmitError::Unasked(refusal) => call.not_joined(&refusal).await,
         SubmitError::Unsettled(_) | SubmitError::Panicked => error.to_string(),
+        SubmitError::Unconfirmed(_) => {
+            "nothing was run: its do-file changed while a person was asked: call again".into()
+        }
         SubmitError::NotThere(missing) => format!("nothing was run: {}", call.not_there(missing).told(ELSEWHERE)),
         _ => format!("nothing was run: {error}"),
     })
@@ -192,8 +230,9 @@ fn handle_text(
     let first = joined.map(|joined| format!("{}\n", joined::line(view, joined, now_ms))).unwrap_or_default();
     let advice = advice.map(|advice| format!("\n{advice}")).unwrap_or_default();
     let state = words::whole(view, line, now_ms);
+    let warning = confirm::warning(&view.risks);
     ToolOutput::ok(format!(
-        "{first}{how} {state}{advice}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output."
+        "{first}{how} {state}{advice}{warning}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output."
     ))
     .about(view)
 }

@@ -74,11 +74,16 @@ pub(super) async fn get(
                 let mut said = joined::result(&caller, &view, joined, frontend.options().inline_limit).await;
                 // The first word says how the run ended; see `client`.
                 said.is_error &= !client::folds_errors(context.client_info().as_ref());
-                completed(&caller, &view, said)?
+                completed(&caller, &view, said).await?
             }
             // Nothing under way ends the run: the task ends with the run's id, the reason and what to do.
-            _ if no_end && !waits => completed(&caller, &view, run::handle(&caller, &view, joined).await)?,
-            _ => TaskPayload::Working,
+            _ if no_end && !waits => completed(&caller, &view, run::handle(&caller, &view, joined).await).await?,
+            // A line of its output goes with it.
+            _ => {
+                caller.told.of(&view);
+                caller.told.polled("tasks/get", task.status_message.as_deref().unwrap_or_default().len());
+                TaskPayload::Working
+            }
         };
         caller.shows(&view);
         Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
@@ -86,10 +91,10 @@ pub(super) async fn get(
     guarded::caught(frontend, "tasks/get", answered).await
 }
 
-fn completed(caller: &Caller, view: &RunSnapshot, said: ToolOutput) -> Result<TaskPayload, ErrorData> {
+async fn completed(caller: &Caller, view: &RunSnapshot, said: ToolOutput) -> Result<TaskPayload, ErrorData> {
     let answer = CallToolResponse::from(said.into_result());
     caller.told.of(view);
-    caller.told.answer("tasks/get", None, &answer);
+    caller.told.answer("tasks/get", None, &answer).await;
     let CallToolResponse::Complete(result) = answer else {
         return Err(ErrorData::internal_error("the result could not be written", None));
     };

@@ -36,17 +36,31 @@ impl Told {
     }
 
     /// The answer is made: which tool, of which runs or file, and how much.
-    pub(super) fn answer(&self, tool: &str, path: Option<String>, answer: &CallToolResponse) {
+    pub(super) async fn answer(&self, tool: &str, path: Option<String>, answer: &CallToolResponse) {
         let event = match answer {
             CallToolResponse::Complete(result) => of_result(self.event(tool, path), result),
+            CallToolResponse::InputRequired(_) => self.event(tool, path).with("asks", "confirm"),
             _ => self.event(tool, path).with("task", true),
         };
-        self.audit.note(event);
+        self.before(event).await;
     }
 
     /// Likewise, of a document or what else is no tool's answer.
-    pub(super) fn document(&self, what: &str, name: &str, bytes: usize) {
-        self.audit.note(self.event(what, Some(name.to_owned())).with("bytes", bytes));
+    pub(super) async fn document(&self, what: &str, name: &str, bytes: usize) {
+        self.before(self.event(what, Some(name.to_owned())).with("bytes", bytes)).await;
+    }
+
+    /// A client polled what it was told before, more or less: counted within a minute.
+    pub(super) fn polled(&self, what: &str, bytes: usize) {
+        self.audit.counted(self.event(what, None).with("bytes", bytes));
+    }
+
+    /// The line comes before the answer leaves, so that what a client has read is in the log, whatever ends this process.
+    async fn before(&self, event: Event) {
+        if longhaul_proto::faults::bug("answers_unaudited") {
+            return;
+        }
+        self.audit.before(event).await;
     }
 
     fn event(&self, tool: &str, path: Option<String>) -> Event {

@@ -1,6 +1,9 @@
 //! What was asked for.
 
-use longhaul_proto::api::Retry;
+use longhaul_proto::{
+    api::Retry,
+    risk::{Confirmed, Risk},
+};
 
 use super::{Need, Principal};
 
@@ -41,6 +44,10 @@ pub struct Asked {
     pub retry: Retry,
     /// Most cores that its Stata may use; 0 = as many as its agent allows.
     pub cores: u32,
+    /// Risky commands in its code as it was submitted.
+    pub risks: Vec<Risk>,
+    /// Who agreed to them.
+    pub confirmed: Option<Confirmed>,
 }
 
 /// The longest `tracestate` that a record keeps, bytes: what W3C asks everybody to pass on.

@@ -6,6 +6,7 @@ use longhaul_proto::{
     api::{ArtifactView, FilesRemoved, LocationView, ProcessView, Retry, RunError, ViewRange},
     egress::Egress,
     ids::RunId,
+    risk::{Confirmed, Risk},
     state::{Cause, RunState},
     words,
 };
@@ -47,6 +48,10 @@ pub struct RunSnapshot {
     pub wanted_cores: Option<u32>,
     /// Most cores that its Stata was told to use.
     pub cores: Option<u32>,
+    /// Risky commands in its code as it was submitted.
+    pub risks: Vec<Risk>,
+    /// Who agreed to them.
+    pub confirmed: Option<Confirmed>,
     /// The id of its trace.
     pub trace_id: Option<String>,
 

@@ -9,10 +9,12 @@ pub struct AuditOptions {
     pub max_file: u64,
     /// Most bytes of all files; beyond that the oldest are removed. The newest always stays.
     pub max_kept: u64,
+    /// All settings in words, without secrets, for the line of the start; empty = as the program has them.
+    pub settings: Vec<String>,
 }
 
 impl Default for AuditOptions {
     fn default() -> Self {
-        Self { required: false, max_file: 16 << 20, max_kept: 1 << 30 }
+        Self { required: false, max_file: 16 << 20, max_kept: 1 << 30, settings: Vec::new() }
     }
 }

@@ -20,6 +20,8 @@ pub struct FrontendOptions {
     /// After this time a waiting tool answers where only a person can move the run on (no agent, a silent one, a
     /// drained host), unless the caller asked to wait: with the run's id, the reason and what to do.
     pub no_end_after: Duration,
+    /// How long a person is waited for who is asked about risky commands over the connection of a call.
+    pub confirm_within: Duration,
     /// After this time a tool that runs code answers with a task, to clients that declare that they understand tasks.
     /// Not at once: a task's result comes in a later turn of the model, which a do-file of a second is not worth. No
     /// longer than the pause between two polls of a task, so that a client never learns of an end later than without.
@@ -77,6 +79,7 @@ impl Default for FrontendOptions {
             send_timeout: s(5),
             handle_after: s(45),
             no_end_after: s(60),
+            confirm_within: s(120),
             task_after: s(2),
             early_flush_after: Duration::from_millis(500),
             sse_keep_alive: s(15),

@@ -11,6 +11,7 @@ use longhaul_proto::{
 
 use super::{Inner, Runs, do_files, reconcile};
 use crate::{
+    audit::{Event, Kind},
     fleet::{bounds, revoked},
     ledger::{AgentRecord, LedgerError, PinState},
 };
@@ -128,7 +129,16 @@ impl AgentCalls {
         }
         let problem = match self.inner.fleet.objection(&info) {
             Some(problem) => Some(problem),
-            None => self.inner.fleet.admit(session.peer(), &info).await.map_err(failed)?.err(),
+            None => {
+                let unknown = self.inner.fleet.pin(&session.peer()).await.is_none();
+                let admitted = self.inner.fleet.admit(session.peer(), &info).await.map_err(failed)?;
+                if unknown && let Some(pin) = self.inner.fleet.pin(&session.peer()).await {
+                    let event = Event::own(Kind::AgentJoined).with("agent", pin.name.clone());
+                    let event = event.with("key", pin.key.to_string()).with("state", pin.state.as_str());
+                    self.inner.audit.note(event.with("by", pin.by));
+                }
+                admitted.err()
+            }
         };
         if let Some(problem) = problem {
             self.note(format!("agent {} ({}) is refused: {problem}", info.name, info.advertise));

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use longhaul_proto::{
     api::{Retry, SubmitRequest},
-    paths, sha256_hex, visible,
+    paths,
+    risk::Risk,
+    sha256_hex, visible,
     wire::{self, submission::Source},
 };
 
@@ -54,6 +56,12 @@ pub(crate) struct Checked {
     pub(crate) body: String,
     /// Whether no earlier run may answer.
     pub(crate) again: bool,
+    /// Risky commands of the do-file that an agent looked at.
+    pub(crate) risks: Vec<Risk>,
+    /// The caller says that a person agreed to them.
+    pub(crate) confirm: bool,
+    /// What a person agreed to whom the client asked.
+    pub(crate) elicited: Option<String>,
 }
 
 pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
@@ -65,7 +73,7 @@ pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
 /// # Errors
 /// The first thing that is wrong.
 pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
-    let Request { submit, call, trace, max_code, max_stored } = request;
+    let Request { submit, call, trace, max_code, max_stored, elicited } = request;
     let max_stored = max_stored.unwrap_or(max_code as u64);
     let body = body_digest(&submit);
     let RequestedCode { source, contents, path_if, label, digest: code } = requested_code::of(&submit, max_code)?;
@@ -108,8 +116,23 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         client: submit.client.as_deref().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect(),
         ..wire::Submission::default()
     };
-    let again = submit.again;
-    Ok(Checked { submission, call, need, look_at, path_if, source: label, code, contents, max_stored, body, again })
+    let (again, confirm, risks) = (submit.again, submit.confirm, Vec::new());
+    Ok(Checked {
+        submission,
+        call,
+        need,
+        look_at,
+        path_if,
+        source: label,
+        code,
+        contents,
+        max_stored,
+        body,
+        again,
+        risks,
+        confirm,
+        elicited,
+    })
 }
 
 fn check_digest(submit: &SubmitRequest, code: &str) -> Result<(), SubmitError> {
@@ -228,13 +251,14 @@ fn cores(asked: Option<u32>) -> Result<u32, SubmitError> {
     }
 }
 
-/// Digest of all that makes the request what it is; not of who carries it, nor whether it may join another.
+/// Digest of all that makes the request what it is; not of who carries it, nor whether it may join another, nor of a word that
+/// was given about it.
 fn body_digest(submit: &SubmitRequest) -> String {
     // A default is the same whether given or left out.
     let retry = submit.retry.filter(|retry| !retry.is_default());
     let words = SubmitRequest { name: None, note: None, file_name: None, ..submit.clone() };
     let results = submit.results.filter(|results| !results);
-    let plain = SubmitRequest { key: None, client: None, again: false, retry, results, ..words };
+    let plain = SubmitRequest { key: None, client: None, again: false, confirm: false, retry, results, ..words };
     sha256_hex(&serde_json::to_vec(&plain).unwrap_or_default())
 }
 

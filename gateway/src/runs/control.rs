@@ -44,6 +44,11 @@ impl Runs {
             .audit
             .must(Event::of(Kind::Cancel, who).run(run).with("mode", serde_json::to_value(mode).unwrap_or_default()))
             .await?;
+        if let Look::Ended(record) = &looked
+            && record.state != RunState::Lost
+        {
+            self.0.audit.outcome(Kind::Cancel, who, Some(run), format!("it had ended already: {}", record.state));
+        }
         if let Look::Ended(record) = looked
             && record.state == RunState::Lost
         {
@@ -51,7 +56,8 @@ impl Runs {
             self.0.ledger.request_cancel(run, intent).await.map_err(ControlError::Ledger)?;
             // Its agent may have returned at this moment; then the run's task must get the command too.
         }
-        self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await
+        let done = self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await;
+        self.told(Kind::Cancel, who, run, done)
     }
 
     /// An operator declares that the agent of a run will never come back: the run becomes `lost`.
@@ -72,7 +78,13 @@ impl Runs {
             return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
         }
         self.0.audit.must(Event::of(Kind::DeclareDead, who).run(run).trace(before.trace_id.as_deref())).await?;
-        self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await
+        let done = self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await;
+        self.told(Kind::DeclareDead, who, run, done)
+    }
+
+    /// A command that was refused after its line has a second one.
+    fn told<T>(&self, of: Kind, who: &Identity, run: RunId, done: Result<T, ControlError>) -> Result<T, ControlError> {
+        done.inspect_err(|error| self.0.audit.outcome(of, who, Some(run), error))
     }
 
     /// Sends a command to the run's task; for a run without one the answer is its view.

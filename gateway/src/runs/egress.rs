@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use longhaul_proto::{egress::Egress, wire};
+use longhaul_proto::{egress::Egress, risk::Confirm, wire};
 
 use super::{Inner, Runs};
 use crate::{
@@ -52,6 +52,13 @@ impl Runs {
         let infos = self.0.fleet.infos();
         let its = infos.iter().filter(|(info, _)| info.name == host);
         its.map(|(info, _)| self.0.egress_of_info(info)).reduce(|narrow, rule| narrow.and(&rule))
+    }
+
+    /// The kinds of risky commands to which a person must agree on a host.
+    pub(super) fn confirm_of_host(&self, host: &str) -> Confirm {
+        let infos = self.0.fleet.infos();
+        let its = infos.iter().filter(|(info, _)| info.name == host);
+        its.fold(Confirm::default(), |all, (info, _)| all.or(&Confirm::of_wire(&info.confirm)))
     }
 
     /// The hosts that this caller's request about a file or a topic would be asked of now, this one or all, with their rules.

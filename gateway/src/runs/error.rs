@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
-use super::{NotThere, Unjoined};
+use super::{NotThere, Unconfirmed, Unjoined};
 use crate::{audit::NotAudited, blobs::BlobError, ledger::LedgerError};
 
 /// Why a submission made no run.
@@ -19,6 +19,9 @@ pub enum SubmitError {
     /// No agent has the do-file or the working directory.
     #[error("{0}")]
     NotThere(NotThere),
+    /// A host that may take it wants a person to agree to its risky commands.
+    #[error("{0}")]
+    Unconfirmed(Box<Unconfirmed>),
     /// An earlier run could answer, but its do-files have changed since, or that cannot be determined: nothing was
     /// joined and nothing started; the text says how to go on.
     #[error("{0}")]

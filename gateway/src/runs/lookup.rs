@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use longhaul_proto::{faults, wire, wire::submission::Source};
+use longhaul_proto::{faults, risk, wire, wire::submission::Source};
 
 use super::{
     Inner, SubmitError,
@@ -168,6 +168,7 @@ pub(super) async fn look(
         if !there.reply.problem.is_empty() {
             return Err(not_there(inner, who, std::slice::from_ref(there), &path));
         }
+        checked.risks = risk::from_wire(&there.reply.risks);
         checked.submission.source = Some(Source::Path(path.clone()));
         checked.submission.code_sha256.clone_from(&checked.code);
         take_folder(checked, there);
@@ -198,6 +199,7 @@ pub(super) async fn look(
             well.host, well.reply.sha256
         )));
     }
+    checked.risks = risk::from_wire(&well.reply.risks);
     checked.code.clone_from(&well.reply.sha256);
     Ok(vec![well.agent_id.clone()])
 }
@@ -210,6 +212,13 @@ fn within_roots(who: &Identity, checked: &Checked, found: Option<&wire::InspectR
     }
     let roots = limits.roots.join(", ");
     let Some(found) = found else {
+        if let Some(path) = &checked.path_if {
+            return Err(SubmitError::Refused(format!(
+                "no agent that can be asked now has {path} with these bytes in its folders, and your token starts do-files that \
+                 stand below {roots} on the host, and no code that is sent: is the agent away (`longhaul hosts`), try again when \
+                 it is back; else save the file there, or ask the operator for another token"
+            )));
+        }
         return Err(SubmitError::Refused(format!(
             "your token starts do-files that stand below {roots} on the host, and no code that is sent: pass the path of one, \
              or ask the operator for another token"

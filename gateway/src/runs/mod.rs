@@ -54,6 +54,7 @@ mod agents;
 mod at_once;
 pub(crate) mod check;
 mod commands;
+mod confirm;
 mod control;
 mod data;
 mod do_files;
@@ -125,6 +126,7 @@ use seal::SealKey;
 
 pub use crate::ledger::RunFilter;
 pub use agents::AgentsError;
+pub use confirm::Unconfirmed;
 pub use data::{DataAsk, DataBytes, DataError};
 pub use do_files::{DoFileError, Entered, Left};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
@@ -149,6 +151,8 @@ pub struct Request {
     pub max_code: usize,
     /// Likewise, where its files were uploaded before; `None` = the same.
     pub max_stored: Option<u64>,
+    /// What a person agreed to whom its client asked ([`Unconfirmed::about`]).
+    pub elicited: Option<String>,
 }
 
 /// Which runs to list: a filter.

@@ -263,6 +263,8 @@ impl Runs {
         for host in &mut hosts {
             let rule = self.egress_of_host(&host.name).unwrap_or_default();
             host.egress = (!rule.is_full()).then(|| rule.to_string());
+            let asks = self.confirm_of_host(&host.name);
+            host.confirm = (!asks.is_empty()).then(|| asks.to_string());
         }
         hosts.iter_mut().for_each(|host| host.holders.sort_by_key(|holder| holder.run_id));
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();

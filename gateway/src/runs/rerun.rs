@@ -62,7 +62,9 @@ impl Runs {
         let mut submit = self.code(&record, &submission).await?;
         submit.key = body.key;
         submit.client = body.client;
-        let request = Request { submit, call: None, trace, max_code: MAX_CODE_API, max_stored: Some(u64::MAX) };
+        submit.confirm = body.confirm;
+        let max_stored = Some(u64::MAX);
+        let request = Request { submit, trace, max_code: MAX_CODE_API, max_stored, ..Request::default() };
         Ok(self.submit(who, request).await?)
     }
 

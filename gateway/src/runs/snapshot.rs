@@ -85,6 +85,8 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         retry: asked.retry,
         wanted_cores: Some(asked.cores).filter(|cores| *cores > 0),
         cores: execution.cores,
+        risks: asked.risks.clone(),
+        confirmed: asked.confirmed.clone(),
         trace_id: trace_id(&asked.traceparent),
         state: record.state,
         cause: record.cause,

@@ -6,7 +6,7 @@ use longhaul_proto::{
     api::{Joined, Retry},
     faults,
     ids::RunId,
-    telemetry, visible,
+    risk, telemetry, visible,
     wire::{self, submission::Source},
 };
 use tracing::Instrument;
@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::{
     Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError, at_once,
     check::{self, Checked},
-    joining, journal, lookup,
+    confirm, joining, journal, lookup,
     registry::{Admission, NoRoom, Recording},
     snapshot::recorded,
     stored_code,
@@ -70,7 +70,11 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
                 count(&inner.metrics.over_limit);
             }
             tracing::info!(parent: &span, %error, "submission refused");
-            inner.audit.note(Event::of(Kind::SubmitRefused, who).with("why", error.to_string()));
+            let why = match &error {
+                SubmitError::Unconfirmed(asked) => asked.words(&risk::summary_of_kinds(&asked.risks)),
+                error => error.to_string(),
+            };
+            inner.audit.note(Event::of(Kind::SubmitRefused, who).with("why", why));
         }
     }
     result
@@ -93,6 +97,7 @@ async fn record(
     lookup::runnable(inner, &checked).await?;
     let fit = lookup::look(inner, who, &mut checked).await?;
     stored_code::settle(inner, who, &mut checked).await?;
+    confirm::settle(inner, who, &mut checked).await?;
     // Without room an equal run may still answer: a lost call is made again, and that costs nothing.
     let room = room(inner, who);
     let run = inner.deps.ids.run();
@@ -134,7 +139,15 @@ fn asked(who: &Identity, record: &Record) -> Event {
     let trace = asked.traceparent.split('-').nth(1);
     let event = Event::of(Kind::Submit, who).run(record.run).trace(trace).with("source", asked.source.clone());
     let event = event.with("code_sha256", asked.found_sha256.clone()).with("host", asked.need.host.clone());
-    event.with("client", asked.client.clone())
+    let mut event = event.with("client", asked.client.clone());
+    if !asked.risks.is_empty() {
+        // There is no code in the audit log.
+        event = event.with("risks", risk::summary_of_kinds(&asked.risks));
+    }
+    match &asked.confirmed {
+        Some(word) => event.with("confirmed", format!("{} by {}", word.by, word.how)),
+        None => event,
+    }
 }
 
 /// Records a run in a task of its own: a caller that disconnects between commit and start must not leave a run without a
@@ -337,6 +350,7 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
     };
     let trace = submission.trace.clone().unwrap_or_default();
     let short = trace.tracestate.len() <= TRACE_STATE;
+    let (risks, confirmed) = confirm::of_submission(submission);
     Record::queued(
         run,
         Principal::new(&*submission.principal_issuer, &*submission.principal),
@@ -359,6 +373,8 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
             tracestate: if short { trace.tracestate } else { String::new() },
             retry: Retry::from_wire(submission.retry),
             cores: submission.cores,
+            risks,
+            confirmed,
         },
     )
 }

@@ -80,6 +80,9 @@ pub struct HostView {
     /// What of its runs and data may leave to AI clients, such as `output` or `full rows=off`; absent = everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<String>,
+    /// Kinds of risky commands to which a person must agree there, such as `shell,erase`; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
     /// Processes of Stata there that no Longhaul started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<ForeignView>,

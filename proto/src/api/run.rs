@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{ProcessView, Retry, RunError};
 use crate::{
     ids::RunId,
+    risk::{Confirmed, Risk},
     state::{Cause, RunState},
 };
 
@@ -155,6 +156,13 @@ pub struct RunView {
     /// Set when the agent is silent: for how many seconds.
     #[serde(default)]
     pub agent_silent_for: Option<f64>,
+    /// Commands in its code, as it was submitted, that a person may want to know of: as far as its text tells, and no
+    /// boundary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Risk>,
+    /// Who agreed to them, where a host asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmed>,
     /// When another attempt may be made, where the request says so.
     #[serde(default, skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,

@@ -24,6 +24,9 @@ pub struct RerunBody {
     /// Name and version of the client, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// A person has agreed to its risky commands, where a host asks for that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
 }
 
 /// Body of `POST /api/v1/runs/adopt`.

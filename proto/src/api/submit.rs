@@ -63,6 +63,9 @@ pub struct SubmitRequest {
     /// Run it even though an equal run is unfinished or its end was not delivered yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// A person has agreed to its risky commands, where a host asks for that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
     /// Name and version of the client, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,

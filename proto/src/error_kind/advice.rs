@@ -34,6 +34,11 @@ pub fn advice(kind: ErrorKind, end: &Facts<'_>) -> String {
         ErrorKind::PolicyBlocked if (end.state, end.cause) == (RunState::Errored, Cause::OverLimit) => {
             format!("make it use less, or ask the owner of the agent on {on}, who sets the limit")
         }
+        ErrorKind::Timeout if end.message.contains("max_run_time") => {
+            format!(
+                "make it do less, or ask the owner of the agent on {on}, who sets this limit: a longer `timeout` changes nothing"
+            )
+        }
         ErrorKind::DiskFull => format!("make room on {on}, then run it again"),
         ErrorKind::Licence => format!("`longhaul doctor` on {on} says what was found of Stata and its licence"),
         ErrorKind::StartFailed => {

@@ -18,7 +18,7 @@ use http::{Request, Response};
 use tonic::{Status, body::Body, codegen::Service, server::NamedService};
 
 use super::{channel::Session, hello::Role};
-use crate::version;
+use crate::{faults, version};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
@@ -52,7 +52,7 @@ impl<S> Guarded<S> {
                 }
                 Some(Status::failed_precondition(words))
             }
-            Some(session) if call == Call::Hello || session.greeted() => None,
+            Some(session) if call == Call::Hello || session.greeted() || faults::bug("calls_before_hello") => None,
             Some(_) => {
                 Some(Status::unauthenticated("say Hello first, and prove the join secret where it is asked for"))
             }

@@ -134,6 +134,12 @@ pub struct Submission {
     /// most cores that its Stata may use; 0 = as many as the agent allows
     #[prost(uint32, tag = "41")]
     pub cores: u32,
+    /// who agreed to its risky commands; absent = it was not asked, or not confirmed
+    #[prost(message, optional, tag = "70")]
+    pub confirmed: ::core::option::Option<Confirmed>,
+    /// risky commands in its code as it was submitted, as far as its text tells
+    #[prost(message, repeated, tag = "71")]
+    pub risks: ::prost::alloc::vec::Vec<Risk>,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6, 24")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -154,6 +160,35 @@ pub mod submission {
         #[prost(message, tag = "24")]
         Stored(super::StoredCode),
     }
+}
+/// A command that a person may want to know of before it runs. A look at words, and no boundary.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Risk {
+    /// "shell", "erase", "install", "network", "python", "plugin"
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// where it begins, from 1
+    #[prost(uint32, tag = "2")]
+    pub line: u32,
+    /// of a bundle; empty = the do-file that is run
+    #[prost(string, tag = "3")]
+    pub file: ::prost::alloc::string::String,
+    /// as written, in one line, at most 100 characters
+    #[prost(string, tag = "4")]
+    pub command: ::prost::alloc::string::String,
+    /// it is made of macros, and may be another
+    #[prost(bool, tag = "5")]
+    pub may: bool,
+}
+/// Who agreed to the risky commands of a run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Confirmed {
+    /// the principal
+    #[prost(string, tag = "1")]
+    pub by: ::prost::alloc::string::String,
+    /// "argument" or "elicitation"
+    #[prost(string, tag = "2")]
+    pub how: ::prost::alloc::string::String,
 }
 /// Where in the code the error happened.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -751,6 +786,14 @@ pub struct AgentInfo {
     /// what may leave to AI clients; absent = everything. The gateway keeps to it
     #[prost(message, optional, tag = "45")]
     pub egress: ::core::option::Option<EgressRule>,
+    /// kinds of risky commands (Risk.kind) to which a person must agree: the gateway asks at the
+    #[prost(string, repeated, tag = "70")]
+    pub confirm: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// submission, and the agent starts no such run without Submission.confirmed
+    ///
+    /// its Inspect tells the risky commands of a do-file
+    #[prost(bool, tag = "71")]
+    pub finds_risks: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EgressRule {
@@ -838,7 +881,7 @@ pub struct InspectRequest {
     #[prost(string, repeated, tag = "4")]
     pub endings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InspectReply {
     #[prost(bool, tag = "1")]
     pub found: bool,
@@ -863,6 +906,9 @@ pub struct InspectReply {
     /// the working directory asked for, as an absolute path
     #[prost(string, tag = "8")]
     pub working_dir: ::prost::alloc::string::String,
+    /// risky commands in the do-file, at most 20; only with AgentInfo.finds_risks
+    #[prost(message, repeated, tag = "70")]
+    pub risks: ::prost::alloc::vec::Vec<Risk>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunRequest {

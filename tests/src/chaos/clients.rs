@@ -54,7 +54,7 @@ pub async fn cancel(api: Api, history: History, run: RunId, mode: CancelMode) {
         let body = json!({"mode": mode});
         let request = api.request(Method::POST, &format!("/api/v1/runs/{run}/cancel")).json(&body).timeout(SHORT);
         match request.send().await {
-            Ok(response) if response.status().is_success() => return history.note(format!("cancel of {run} taken")),
+            Ok(response) if response.status().is_success() => return history.cancel_acked(run),
             Ok(response) => history.note(format!("cancel of {run} not taken: {}", response.status())),
             Err(error) => history.note(format!("cancel of {run} not taken: {error}")),
         }
@@ -150,6 +150,9 @@ pub async fn call(api: Api, history: History, name: String, arguments: Value, an
                 // While an agent is away it is unknown whether its do-files have changed: then the client asks again.
                 let not_yet =
                     ["The run goes on by itself", "nothing was joined"].iter().any(|words| text.contains(words));
+                if message.get("result").is_some() {
+                    history.answered();
+                }
                 if message.get("result").is_some() && !not_yet {
                     answered.send_replace(Some(message));
                     return history.note(format!("call {name} is answered"));

@@ -1,7 +1,7 @@
 //! What all clients observed and did, in order, and the violations found at once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,6 +20,8 @@ struct Inner {
     wrong: Vec<String>,
     acked: BTreeMap<String, RunId>,
     ends: BTreeMap<RunId, RunView>,
+    cancelled: BTreeSet<RunId>,
+    answers: usize,
 }
 
 impl Default for History {
@@ -52,6 +54,27 @@ impl History {
         if let Some(before) = before.filter(|b| *b != run) {
             self.wrong(format!("{name} was acknowledged as {before} and then as {run}"));
         }
+    }
+
+    /// The gateway answered a request to end a run.
+    pub fn cancel_acked(&self, run: RunId) {
+        self.note(format!("the end of {run} is asked for"));
+        self.with(|h| h.cancelled.insert(run));
+    }
+
+    /// The runs whose end was asked for, and that was acknowledged.
+    pub fn cancelled(&self) -> BTreeSet<RunId> {
+        self.with(|h| h.cancelled.clone())
+    }
+
+    /// A client saw an answer by MCP.
+    pub fn answered(&self) {
+        self.with(|h| h.answers += 1);
+    }
+
+    /// How many answers by MCP clients saw.
+    pub fn answers(&self) -> usize {
+        self.with(|h| h.answers)
     }
 
     /// All runs that were acknowledged, by name.

@@ -14,6 +14,7 @@
 //! seed determines what the kit does (kinds of runs, pauses, how often); how the machine schedules the processes is not
 //! determined, so a failure that needs a close race may need some tries with its seed.
 
+pub mod audited;
 pub mod cell;
 pub mod clients;
 pub mod history;

@@ -6,7 +6,8 @@
 //! - each run has its own end, or one that its cell admits; `lost` only where a host was gone, and corrected;
 //! - what each follower received, and the mirror, are the log, byte for byte and in order;
 //! - seats are free; no process, temporary file or socket is left; every run is one that a client requested;
-//! - the ledger is sound, by SQLite's own check.
+//! - the ledger is sound, by SQLite's own check;
+//! - the audit log is whole, and has what clients were told ([`super::audited`]).
 
 use std::{fs, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
@@ -18,6 +19,7 @@ use longhaul_proto::{
 use reqwest::Method;
 
 use super::{
+    audited,
     cell::Focus,
     clients,
     jobs::Job,
@@ -75,6 +77,7 @@ pub async fn judge(trial: &mut Trial) {
         left_over(&trial.site).into_iter().for_each(|what| trial.history.wrong(what));
     }
     trial.site.gateway.kill();
+    audited::check(trial);
     match SqliteLedger::integrity(&trial.site.gateway.data.join("gateway")).await {
         Ok(said) if said == "ok" => {}
         said => trial.history.wrong(format!("the ledger is not sound: {said:?}")),

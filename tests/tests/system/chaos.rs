@@ -85,3 +85,13 @@ fn a_lower_attempt_that_is_taken_is_found() {
 fn a_run_that_fills_its_host_is_found() {
     finds("run_spool_not_measured", "run fills its host");
 }
+
+#[test]
+fn an_answer_without_its_line_in_the_audit_log_is_found() {
+    finds("answers_unaudited", "gateway killed");
+}
+
+#[test]
+fn a_submission_without_its_line_in_the_audit_log_is_found() {
+    finds("audit_drops", "gateway killed");
+}

@@ -104,6 +104,15 @@ async fn a_run_beyond_a_limit_is_ended_in_words() {
         assert!(words.contains(name) && words.contains(case.limit) && words.contains("kept"), "{words}");
         assert!(case.setting.contains("spool") || words.contains("the agent's owner sets this limit"), "{words}");
         assert_eq!(end.error.as_ref().unwrap().kind.to_string(), case.kind, "{end:#?}");
+        let advice = &end.error.as_ref().unwrap().advice;
+        if name == "max_run_time" {
+            assert!(advice.contains("owner of the agent") && advice.contains("`timeout` changes nothing"), "{advice}");
+        }
+        if name == "max_run_memory" {
+            // What the record has is no less than what the words say.
+            let most = end.process.unwrap().max_rss_bytes.unwrap();
+            assert!(most >= 120 << 20, "{most} bytes, and: {words}");
+        }
         let log = String::from_utf8(gateway.api.output(end.run_id, "log").await.unwrap()).unwrap();
         assert!(log.contains("before\n"), "what it printed is kept: {log}");
         let spool = Lab::spool(&gateway.daemon, end.run_id);

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longhaul_proto::{faults, paths, state::Cause, wire};
+use longhaul_proto::{faults, paths, risk, state::Cause, wire};
 
 use super::{
     Code, Problem,
@@ -90,6 +90,7 @@ impl Places {
             let path = self.whole(&request.path, Wanted::DoFile)?;
             let Code { bytes, sha256, file, .. } =
                 self.look(&path).map_err(|refusal| self.with_near(refusal, &path, Wanted::DoFile))?;
+            reply.risks = risk::to_wire(&risk::of_code(&bytes));
             (reply.found, reply.bytes, reply.sha256) = (true, bytes.len() as u64, sha256);
             reply.resolved = file.map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
         }

@@ -9,7 +9,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use longhaul_proto::{api, egress::Egress};
+use longhaul_proto::{
+    api,
+    egress::Egress,
+    risk::{Confirmed, Risk},
+};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
@@ -116,6 +120,10 @@ struct StoredDetail {
     cores: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     egress: Option<Egress>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    risks: Vec<Risk>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed: Option<Confirmed>,
     earlier: Vec<StoredDead>,
     log_base: u64,
     console_base: u64,
@@ -183,6 +191,8 @@ impl StoredDetail {
             tracestate: asked.tracestate.clone(),
             retry: asked.retry,
             wanted_cores: Some(asked.cores).filter(|cores| *cores > 0),
+            risks: asked.risks.clone(),
+            confirmed: asked.confirmed.clone(),
             ..Self::default()
         }
     }
@@ -337,6 +347,8 @@ impl StoredDetail {
                 tracestate: self.tracestate,
                 retry: self.retry,
                 cores: self.wanted_cores.unwrap_or(0),
+                risks: self.risks,
+                confirmed: self.confirmed,
             },
         }
     }

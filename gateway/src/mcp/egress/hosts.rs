@@ -26,6 +26,14 @@ struct Bound {
     known: bool,
 }
 
+impl Call {
+    /// Whether lines of code that stands on a host may leave: on the one that is named, or on all that would be asked.
+    pub(in crate::mcp) async fn code_may_leave(&self, host: &str) -> bool {
+        let asked = self.frontend.core.runs.egress_of_asked(&self.who, host).await;
+        asked.iter().all(|(_, rule)| rule.level > Level::Verdict) || faults::bug("egress_off")
+    }
+}
+
 impl Bound {
     fn refusal(&self, what: &str, instead: &str) -> String {
         if self.known {

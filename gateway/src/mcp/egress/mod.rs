@@ -171,7 +171,7 @@ impl Caller {
     fn may(&self, run: &RunSnapshot, gives: Gives) -> Result<(), String> {
         let rule = self.frontend.core.runs.egress(run);
         let Some(what) = gives.refused(&rule).filter(|_| !faults::bug("egress_off")) else { return Ok(()) };
-        Err(words(what, host(run), &rule, &instead(run)))
+        Err(words(what, host(run), &rule, &instead_of(run, gives)))
     }
 }
 
@@ -243,6 +243,18 @@ impl Call {
 
 fn host(run: &RunSnapshot) -> &str {
     run.host.as_deref().unwrap_or_default()
+}
+
+/// How a person gets what a tool does not tell.
+fn instead_of(run: &RunSnapshot, gives: Gives) -> String {
+    let short = run.run.short();
+    match gives {
+        Gives::Graphs | Gives::Files => {
+            format!("A person can list and fetch them in a terminal: `longhaul files {short}`, `longhaul get {short}`.")
+        }
+        Gives::Results => format!("A person can read them in a terminal: `longhaul results {short}`."),
+        Gives::Nothing | Gives::Runs | Gives::Output | Gives::Data => instead(run),
+    }
 }
 
 /// How a person gets what is not told here.

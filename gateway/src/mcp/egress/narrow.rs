@@ -36,6 +36,7 @@ fn verdict(run: &mut RunSnapshot) {
         run.message = None;
         run.note = String::new();
     }
+    run.risks.iter_mut().for_each(|risk| (risk.command, risk.file) = Default::default());
     run.error = run.error.take().map(|error| kind_alone(run, &error));
     (run.contested, run.leftovers) = (Vec::new(), Vec::new());
     // How much it writes, holds and computes, its code decides: numbers of many digits.

@@ -30,6 +30,7 @@ const ARGS: Arg = may("args", Kind::Texts, "Arguments of the do-file.", "[\"2024
 const HOST: Arg = may("host", Kind::Text, "Agent to run on; see stata_hosts. Any by default.", "\"stata1\"");
 const CORES: Arg = may("cores", Kind::Whole(1), "Most cores for Stata/MP.", "4");
 const AGAIN: Arg = may("again", Kind::Flag, "Run it anew, whatever equal run there is.", "true");
+const CONFIRM: Arg = may("confirm", Kind::Flag, "true: a person agreed to its risky commands.", "true");
 const RESULTS: Arg = may("results", Kind::Flag, "false: gather no r(), e(), s().", "false");
 const KEY: Arg = may("key", Kind::Text, "Your name for this call: the same key is the same run.", "\"fit-model-3\"");
 const WAIT: Arg = may("wait", Kind::Flag, "true: wait to the end however long; false: return its id at once.", "true");
@@ -61,6 +62,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             HOST,
             CORES,
             AGAIN,
+            CONFIRM,
             KEY,
             RETRY,
             RESULTS,
@@ -83,6 +85,7 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             HOST,
             CORES,
             AGAIN,
+            CONFIRM,
             KEY,
             RETRY,
             RESULTS,
@@ -112,13 +115,14 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             HOST,
             CORES,
             AGAIN,
+            CONFIRM,
             KEY,
             RETRY,
             RESULTS,
         ],
         gives: Gives::Runs,
         waits: false,
-        run: |call| text(run::submit(call)),
+        run: |call| run::submit(call).boxed(),
     },
     Spec {
         name: "stata_wait",

@@ -3,6 +3,7 @@
 mod changes;
 mod complete;
 mod events;
+mod outcomes;
 
 use std::path::Path;
 

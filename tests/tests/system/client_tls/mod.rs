@@ -113,7 +113,7 @@ async fn a_gateway_of_another_root_is_refused_and_gets_no_token() {
     let ran = lab.run(["login", &url, "--ca-fingerprint", "abc", "--data", &data]).await;
     assert!(ran.status == 2 && ran.err.contains("64 hexadecimal digits"), "{ran:#?}");
     let ran = lab.run(["login", &url, "--data", &data]).await;
-    assert!(ran.status == 4 && ran.err.contains("add --ca-fingerprint SHA256"), "{ran:#?}");
+    assert!(ran.status == 4 && ran.err.contains("--ca-fingerprint SHA256"), "{ran:#?}");
     // The right one was pinned, and another machine answers in its place; and a root that a setting names.
     lab.env("LONGHAUL_TOKEN", right.api.token());
     let runs = ["runs", "--gateway", &url, "--data", &data];

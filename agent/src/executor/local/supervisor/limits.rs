@@ -36,6 +36,8 @@ pub(super) struct Limits {
     group: Option<Group>,
     leave: Option<Duration>,
     next: Duration,
+    /// The most memory that was measured, bytes.
+    seen: u64,
 }
 
 impl Limits {
@@ -45,7 +47,7 @@ impl Limits {
         let means = group.as_ref().map(|group| group.limit(wanted.memory, wanted.processes)).unwrap_or_default();
         let record = LimitsRecord::new(plan.limits, plan.max_spool, means);
         let leave = Some(os::monotonic() + INSIDE);
-        Self { wanted, record, group, leave, next: Duration::ZERO }
+        Self { wanted, record, group, leave, next: Duration::ZERO, seen: 0 }
     }
 
     /// What is still to be done for a process that lives.
@@ -113,6 +115,7 @@ impl Limits {
         }
         if memory > 0 && !self.record.memory_by_kernel {
             let has = os::memory_of(&self.pids(live), memory);
+            self.seen = self.seen.max(has);
             if has > memory {
                 return Some((CancelMode::Kill, Cause::OutOfMemory, too_large(has, memory)));
             }
@@ -180,7 +183,8 @@ impl Limits {
 
     /// The most memory that the run had at once, bytes; `None` likewise.
     pub(super) fn memory_peak(&self) -> Option<u64> {
-        self.group.as_ref().and_then(Group::memory_peak)
+        // What was measured for the limit counts, too: the record must not have less than the words about its end.
+        self.group.as_ref().and_then(Group::memory_peak).max(Some(self.seen).filter(|seen| *seen > 0))
     }
 }
 

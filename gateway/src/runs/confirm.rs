@@ -1,0 +1,173 @@
+//! Risky commands of a submission: found before it is recorded, and asked about where the host that may take it wants a person
+//! to agree.
+//!
+//! The code of a text or a bundle is read here, that of a path by the agent that looks at it. Nothing of it is a boundary: what a
+//! do-file hides is not found. An agent looks once more before it starts a run, at the bytes that it will execute.
+
+use std::collections::BTreeSet;
+
+use longhaul_proto::{
+    faults,
+    risk::{self, Confirm, Confirmed, Risk},
+    sha256_hex, tasks,
+    wire::{self, submission::Source},
+};
+
+use super::{Inner, SubmitError, check::Checked};
+use crate::model::{Identity, Principal};
+
+/// Bytes of one file of code that are looked through.
+const LOOK_AT: u64 = 8 << 20;
+/// Most files of a bundle that are looked through.
+const FILES: usize = 500;
+/// Code up to this size is read in place, bytes.
+const SMALL: usize = 64 * 1024;
+/// Most hosts that are named.
+const HOSTS: usize = 3;
+
+/// Why a submission waits for a person's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// What must be agreed to.
+    pub risks: Vec<Risk>,
+    /// The hosts that ask for it.
+    pub hosts: Vec<String>,
+    /// What is agreed to, as a digest: other code takes another word.
+    pub about: String,
+}
+
+impl Unconfirmed {
+    /// What is asked of a person. `risks` are the commands in words.
+    pub fn question(&self, risks: &str) -> String {
+        format!("This run asks for a confirmation on {}: {risks}. Run it?", self.hosts())
+    }
+
+    /// Why nothing was run, for who can pass an argument.
+    pub fn words(&self, risks: &str) -> String {
+        format!(
+            "{} wants a person to agree to such a run: {risks}. If a person has agreed, pass confirm: true (in a terminal \
+             --confirm) with the same request",
+            self.hosts()
+        )
+    }
+
+    fn hosts(&self) -> String {
+        let mut named: Vec<&str> = self.hosts.iter().take(HOSTS).map(String::as_str).collect();
+        if self.hosts.len() > HOSTS {
+            named.push("others");
+        }
+        named.join(", ")
+    }
+}
+
+impl std::fmt::Display for Unconfirmed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.words(&risk::summary(&self.risks)))
+    }
+}
+
+/// Finds the risky commands, and whether they were agreed to as far as that is asked.
+///
+/// # Errors
+/// [`SubmitError::Unconfirmed`], and what keeps the code from being read.
+pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked) -> Result<(), SubmitError> {
+    let found = match checked.submission.source.as_ref() {
+        // The agent that has it told them.
+        Some(Source::Path(_)) | None => std::mem::take(&mut checked.risks),
+        Some(Source::Text(text)) => risk::of_code(text),
+        Some(Source::Bundle(bundle)) => {
+            let files = bundle.files.iter().map(|file| (file.path.as_str(), file.content.as_slice()));
+            risk::of_files(files, &bundle.entry)
+        }
+        Some(Source::Stored(stored)) => of_stored(inner, &who.principal, stored).await?,
+    };
+    checked.submission.risks = risk::to_wire(&found);
+    let (hosts, rule) = asking(inner, checked, &found);
+    let about = about(&checked.code, &found);
+    let elicited = checked.elicited.as_ref() == Some(&about);
+    if rule.asks_for(&found) && !checked.confirm && !elicited && !faults::bug("unconfirmed_runs") {
+        let risks = rule.asked(&found).into_iter().cloned().collect();
+        return Err(SubmitError::Unconfirmed(Box::new(Unconfirmed { risks, hosts, about })));
+    }
+    if checked.confirm || elicited {
+        let how = if elicited { "elicitation" } else { "argument" };
+        checked.submission.confirmed = Some(wire::Confirmed { by: who.principal.to_string(), how: how.to_owned() });
+    }
+    Ok(())
+}
+
+/// The hosts that may take it and ask for a word about these, and what they ask together.
+fn asking(inner: &Inner, checked: &Checked, found: &[Risk]) -> (Vec<String>, Confirm) {
+    let need = &checked.need;
+    let mut hosts = BTreeSet::new();
+    let mut all = Confirm::default();
+    if found.is_empty() {
+        return (Vec::new(), all);
+    }
+    for (info, _) in inner.fleet.infos() {
+        let fits = !info.name.is_empty()
+            && need.asks_for(&info.name, |key| info.labels.get(key))
+            && need.permits(&info.name, &crate::fleet::pool_name(&info));
+        let rule = Confirm::of_wire(&info.confirm);
+        if fits && rule.asks_for(found) {
+            hosts.insert(info.name);
+            all = all.or(&rule);
+        }
+    }
+    (hosts.into_iter().collect(), all)
+}
+
+/// A digest of what is agreed to.
+fn about(code: &str, risks: &[Risk]) -> String {
+    let risks = serde_json::to_vec(risks).unwrap_or_default();
+    sha256_hex(&[code.as_bytes(), &risks].concat())[..32].to_owned()
+}
+
+/// The risky commands of code that is kept as blobs.
+async fn of_stored(inner: &Inner, who: &Principal, stored: &wire::StoredCode) -> Result<Vec<Risk>, SubmitError> {
+    let mut files = Vec::new();
+    let is_code = |file: &&wire::StoredFile| file.path == stored.entry || risk::is_code(&file.path);
+    for file in stored.files.iter().filter(is_code).take(FILES) {
+        let Ok(digest) = file.sha256.parse() else { continue };
+        // One that is missing is refused elsewhere.
+        let Some(reader) = inner.blobs.open(who, digest).await? else { continue };
+        let bytes = usize::try_from(reader.bytes().min(LOOK_AT)).unwrap_or_default();
+        let content = reader.read(0, bytes).await.map_err(crate::blobs::BlobError::from)?;
+        files.push((file.path.clone(), content));
+    }
+    let entry = stored.entry.clone();
+    let look = move || {
+        let all = files.iter().map(|(path, content)| (path.as_str(), &content[..]));
+        risk::of_files(all, &entry)
+    };
+    if stored.files.iter().map(|file| file.bytes).sum::<u64>() <= SMALL as u64 {
+        return Ok(look());
+    }
+    // What cannot be read is not told; the agent looks, too.
+    Ok(tasks::blocking(look).await.unwrap_or_default())
+}
+
+/// As a submission has them.
+pub(super) fn of_submission(submission: &wire::Submission) -> (Vec<Risk>, Option<Confirmed>) {
+    let confirmed = submission.confirmed.as_ref().map(|word| Confirmed { by: word.by.clone(), how: word.how.clone() });
+    (risk::from_wire(&submission.risks), confirmed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_about_this_code() {
+        let risks = risk::of_code(b"erase x\n");
+        assert_eq!(about("a", &risks), about("a", &risks));
+        assert_ne!(about("a", &risks), about("b", &risks));
+        assert_ne!(about("a", &risks), about("a", &risk::of_code(b"erase y\n")));
+        let asked = Unconfirmed { risks, hosts: vec!["s1".into(), "s2".into()], about: String::new() };
+        assert_eq!(
+            asked.to_string(),
+            "s1, s2 wants a person to agree to such a run: line 1 erases files (erase x). If a person has agreed, pass \
+             confirm: true (in a terminal --confirm) with the same request"
+        );
+    }
+}
