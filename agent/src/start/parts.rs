@@ -51,6 +51,7 @@ impl Parts {
     ///
     /// # Errors
     /// Any failure of the file system.
+    #[expect(clippy::too_many_arguments, reason = "what an agent is made of, each once")]
     pub(crate) fn open(
         folder: &Path,
         options: &Options,
