@@ -40,7 +40,7 @@ pub fn start(options: &Options, executor: Arc<dyn Executor>, dialer: Dialer, dep
     longhaul_proto::durable::create_folder(&folder)?;
     let preparer = start::preparer(options, Path::new("/nowhere/longhaul"));
     let advertise = options.advertise.clone();
-    let parts = Parts::open(&folder, options, advertise, preparer, executor, Contact::Agent, deps)?;
+    let parts = Parts::open(&folder, options, advertise, preparer, executor, Contact::Agent, None, deps)?;
     let dialer: GatewayDialer = Arc::new(move || -> BoxFuture<'static, Result<Dialled, ConnectError>> {
         let dialled = dialer();
         Box::pin(async move { dialled.await.map_err(|e| DialError::Connect(e).into()) })

@@ -23,6 +23,9 @@ use crate::{
 /// Longest path of a socket, bytes, with the zero at its end: Linux has room for 108, macOS for 104.
 const SOCKET_PATH: usize = 104;
 
+/// Most sockets at which an agent looks for its gateway.
+const SOCKETS: usize = 64;
+
 /// What a client shows and what it believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Access {
@@ -114,6 +117,18 @@ pub(crate) fn socket_of(context: &Context) -> Option<PathBuf> {
     let below = |folder: &Path| folder.join("sockets").join(&name);
     let places = [state.map(|state| below(&state.join("longhaul"))), Some(below(data))];
     places.into_iter().flatten().find(|place| place.as_os_str().len() < SOCKET_PATH)
+}
+
+/// The sockets of gateways of this user on this machine: that of this data folder first, then those of others.
+pub(crate) fn sockets(context: &Context) -> Vec<PathBuf> {
+    let Some(own) = socket_of(context) else { return vec![] };
+    let folder = own.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let is_socket = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "sock");
+    let mut others: Vec<PathBuf> =
+        folder.into_iter().flatten().flatten().map(|entry| entry.path()).filter(is_socket).collect();
+    others.retain(|path| *path != own);
+    others.sort();
+    own.exists().then_some(own).into_iter().chain(others).take(SOCKETS).collect()
 }
 
 /// A client of that gateway with all that this user has for it.

@@ -1,10 +1,12 @@
 //! Turns settings into the parts that serve: a gateway, an agent, their listeners.
 
+pub(crate) mod joining;
+
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use longhaul_agent::{Choice, MinFree, Serve};
 use longhaul_gateway::options::proxies::Network;
-use longhaul_proto::{egress::Egress, join::JoinSecret, private, words};
+use longhaul_proto::{egress::Egress, private, words};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -71,6 +73,10 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     put(&mut o.certificate_lifetime, s.certificate_lifetime.map(|t| t.0));
     if o.certificate_lifetime < Duration::from_secs(1) {
         return Err(Failure::usage("certificate_lifetime must be 1 s or more"));
+    }
+    put(&mut o.agent_certificate_lifetime, s.agent_certificate_lifetime.map(|t| t.0));
+    if o.agent_certificate_lifetime < Duration::from_secs(3) {
+        return Err(Failure::usage("agent_certificate_lifetime must be 3 s or more"));
     }
     o.join_secret = configured_secret(s)?;
     o.approve_agents = s.approve_agents.unwrap_or(false);
@@ -183,21 +189,12 @@ pub(crate) fn check_roots(context: &Context) -> Result<(), Failure> {
 /// The options of an agent.
 ///
 /// # Errors
-/// When there is no join secret, or a gateway's address is invalid.
+/// When there is no way to join, or a gateway's address is invalid.
 pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul_agent::Options, Failure> {
     let s = &context.config.settings;
-    let secret = match configured_secret(s)? {
-        Some(secret) => secret,
-        None => context.data.join_secret().ok_or_else(|| {
-            Failure::usage(format!(
-                "an agent needs the gateway's join secret: copy the gateway's file `join-secret` to {}, or name it with \
-                 --join-secret-file",
-                context.data.path().join("join-secret").display()
-            ))
-        })?,
-    };
-    let secret = JoinSecret::new(&secret).map_err(|e| Failure::usage(e.to_string()))?;
-    let mut o = longhaul_agent::Options::new(context.data.path().to_owned(), secret);
+    let join = joining::of(context)?;
+    let mut o = longhaul_agent::Options::new(context.data.path().to_owned(), join.secret);
+    (o.join, o.sockets) = (join.token, join.sockets);
     let uri = gateway.parse().map_err(|_| Failure::usage(format!("`{gateway}` is not the address of a gateway")))?;
     o.gateway = Some(uri);
     o.engine = match s.engine {
@@ -267,7 +264,7 @@ fn put<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn configured_secret(s: &Settings) -> Result<Option<String>, Failure> {
+pub(super) fn configured_secret(s: &Settings) -> Result<Option<String>, Failure> {
     if let Some(secret) = &s.join_secret {
         return Ok(Some(secret.0.clone()));
     }

@@ -41,7 +41,7 @@ fn mistakes_end_with_2_and_are_named() {
     check(&[("LONGHAUL_SEETS", "2")], &["runs"], &["LONGHAUL_SEETS", "LONGHAUL_SEATS"]);
     check(&[("LONGHAUL_CONFIG", "/nowhere.toml")], &["runs"], &["/nowhere.toml"]);
     check(&[], &["agent"], &["--gateway"]);
-    check(&[], &["agent", "--gateway", "http://127.0.0.1:1"], &["join secret", "--join-secret-file"]);
+    check(&[], &["agent", "--gateway", "http://127.0.0.1:1"], &["has to be invited", "longhaul agents invite"]);
     check(&[("HOME", "")], &["runs"], &["--data"]);
     check(&[], &["supervise"], &["supervise"]);
 }

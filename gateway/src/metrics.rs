@@ -13,6 +13,8 @@ pub const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 /// All numbers of one gateway.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Certificates issued to agents, renewals among them.
+    pub certificates_issued: AtomicU64,
     ends: [AtomicU64; RunState::ALL.len()],
     /// Runs recorded.
     pub submitted: AtomicU64,

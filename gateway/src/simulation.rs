@@ -59,7 +59,7 @@ pub async fn start(
     let restore_guard = RestoreGuard::of(&*ledger, options.restored).await?;
     let url = "http://gateway:1".to_owned();
     let greeter = Greeter { role: Role::Gateway, secret };
-    let dialing = Dialing { greeter, dialer };
+    let dialing = Dialing { greeter, dialer, identities: None };
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url, remembered);
     let blobs = Blobs::new(&mirrors.with_extension("blobs"), ledger.clone(), BlobLimits::of(&options), &deps);
     let kept = Kept { mirrors: Mirrors::new(mirrors, options.max_output), blobs, audit: Audit::off() };

@@ -235,7 +235,11 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
 
     let remembered = remembered(&*ledger, &deps).await?;
     let metrics = Arc::new(Metrics::default());
+    let identities =
+        ca::Identities::open(&keys, ledger.cluster_id(), key.clone(), options.agent_certificate_lifetime, &deps.clock)?;
+    deps.tasks.spawn_until_stop(identities.clone().keep(deps.clock.clone()));
     let dialing = Dialing {
+        identities: Some(identities),
         greeter: Greeter { role: Role::Gateway, secret: join },
         dialer: connection::tcp(key.clone(), options.silent_after),
     };

@@ -34,6 +34,12 @@ pub fn first_in_pem(pem: &str) -> Option<Vec<u8>> {
     CertificateDer::from_pem_slice(pem.as_bytes()).ok().map(|der| der.to_vec())
 }
 
+/// All certificates of a PEM text, in DER; `None` = there is none, or one is damaged.
+pub fn all_in_pem(pem: &str) -> Option<Vec<Vec<u8>>> {
+    let all = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|der| der.ok().map(|der| der.to_vec()));
+    all.collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
+}
+
 /// From when to when a certificate in DER holds; `None` = it is no certificate.
 ///
 /// RFC 5280, section 4.1: `Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { [0] version, serialNumber, signature,

@@ -32,6 +32,14 @@ impl JoinSecret {
         Ok(Self(text.as_bytes().into()))
     }
 
+    /// A secret that no other side can prove, for one that has not been told any.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn unknown() -> std::io::Result<Self> {
+        Ok(Self(crate::ids::secret::<32>()?.as_slice().into()))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

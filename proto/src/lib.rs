@@ -19,8 +19,8 @@
 //! - [`free_space`]: how much of a disk must stay free;
 //! - [`progress`]: the numbers of progress notifications;
 //! - [`private`]: folders and files that must be this user's alone;
-//! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`join`]: the secret that
-//!   both prove on first contact;
+//! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`invitation`]: the token
+//!   by which an agent joins; [`join`]: the secret that both could prove in its place;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
 //! - [`version`]: which versions of the protocol work together;
 //! - [`stata_log`]: Stata's logs, line by line;
@@ -42,6 +42,7 @@ pub mod files;
 pub mod free_space;
 pub mod grpc_transport;
 pub mod ids;
+pub mod invitation;
 pub mod join;
 pub mod licence;
 pub mod not_dumpable;

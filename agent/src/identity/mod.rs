@@ -1,6 +1,7 @@
 //! Who this agent is: an id and a ledger's id that stay in its data folder, an incarnation that is new at every start,
 //! and the keys of the gateways that it trusts.
 
+mod certificates;
 mod pins;
 
 use std::{
@@ -21,6 +22,7 @@ use longhaul_proto::{
     wire,
 };
 
+pub(crate) use certificates::Certificates;
 pub(crate) use pins::{Contact, Known, Pins};
 
 use crate::{os, runs::Runs};

@@ -71,6 +71,11 @@ impl Pins {
         (!keys.is_empty()).then_some(Known::Other)
     }
 
+    /// Whether there is a gateway already.
+    pub(crate) fn any(&self) -> bool {
+        !self.0.keys.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Checks the key that answers where this agent dials.
     pub(crate) fn dialled(&self, key: &Fingerprint) -> Known {
         self.find(key).unwrap_or(Known::First)

@@ -13,13 +13,13 @@ use longhaul_proto::{
 };
 use tonic::{Code, Request};
 
-use super::RegistrationLoop;
+use super::{RegistrationLoop, joining::Way};
 use crate::identity::{Identity, Known};
 
 /// Limit for every single step with the gateway.
-const STEP: Duration = Duration::from_secs(5);
+pub(super) const STEP: Duration = Duration::from_secs(5);
 /// How an idle connection is checked.
-const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
+pub(super) const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
 
 /// Opens one connection to the gateway.
 pub(crate) type GatewayDialer = Arc<dyn Fn() -> BoxFuture<'static, Result<Dialled, ConnectError>> + Send + Sync>;
@@ -31,12 +31,16 @@ pub(crate) enum ConnectError {
     #[error("the gateway did not answer in time")]
     Slow,
     #[error(
-        "gateway and agent do not hold the same join secret: copy the gateway's file `join-secret` to this host and name it \
-         with --join-secret-file"
+        "gateway and agent do not hold the same join secret: an operator makes an invitation with `longhaul agents invite NAME` \
+         on the gateway, which prints the command for this host"
     )]
     NotJoined(#[from] NotJoined),
     #[error("what answers at the gateway's address is refused: {0}")]
     OtherKey(String),
+    #[error("{0}")]
+    NotInvited(String),
+    #[error("the certificate that the gateway issued is not taken: {0}")]
+    Certificate(String),
     #[error("the gateway's key could not be kept")]
     Pin(#[source] std::io::Error),
     #[error("{0}")]
@@ -53,48 +57,102 @@ impl From<tonic::Status> for ConnectError {
     }
 }
 
+/// A connection to the gateway on which `Hello` was answered.
+pub(super) struct Connected {
+    pub(super) client: FleetClient<GrpcTransport>,
+    pub(super) channel: Channel,
+    /// The gateway issues certificates.
+    pub(super) certifies: bool,
+}
+
 impl RegistrationLoop {
-    /// A connection to this agent's gateway: its key is the pinned one, or it has proved the secret and is pinned now.
-    pub(super) async fn connect(&self) -> Result<FleetClient<GrpcTransport>, ConnectError> {
-        let Dialled { transport, channel, .. } = (self.dialer)().await?;
+    /// A connection to this agent's gateway, with a certificate where there is one to be had.
+    pub(super) async fn connect(&self) -> Result<Connected, ConnectError> {
+        if !self.pins.any() {
+            self.join_by_socket().await;
+        }
+        for _ in 0..2 {
+            let alone = !self.certificates.shows_one();
+            let gateway = match self.greet((self.dialer)().await?).await {
+                Err(ConnectError::Refused(status)) if !alone && status.code() == Code::PermissionDenied => {
+                    // It may be the certificate: with the key alone another can be asked for.
+                    self.certificates.show_none();
+                    return Err(ConnectError::Refused(status));
+                }
+                Err(error @ ConnectError::NotInvited(_)) => {
+                    // The pinned gateway does not know this agent any more; the next try may find that it does.
+                    self.join_by_socket().await;
+                    return Err(error);
+                }
+                greeted => greeted?,
+            };
+            if !gateway.certifies || !self.certificates.is_due() || !self.certify(&gateway).await? || !alone {
+                return Ok(gateway);
+            }
+            // It is shown in handshakes that come, so this connection goes and the next one shows it.
+        }
+        Err(ConnectError::Again)
+    }
+
+    /// Checks that it is this agent's gateway, and says who this agent is: its key is the pinned one, or it has proved
+    /// itself and is pinned now.
+    pub(super) async fn greet(&self, dialled: Dialled) -> Result<Connected, ConnectError> {
+        self.greeted(dialled, None).await
+    }
+
+    /// As [`RegistrationLoop::greet`], over a socket that only this user's own processes can have.
+    pub(super) async fn greet_by_socket(&self, dialled: Dialled) -> Result<Connected, ConnectError> {
+        self.greeted(dialled, Some(Way::Socket)).await
+    }
+
+    async fn greeted(&self, dialled: Dialled, by: Option<Way>) -> Result<Connected, ConnectError> {
+        let Dialled { transport, channel, .. } = dialled;
         let known = self.pins.dialled(&channel.peer);
         if known == Known::Other {
             return Err(ConnectError::OtherKey(self.pins.words(&channel.peer)));
         }
+        self.certificates.check_gateway(&channel).map_err(ConnectError::OtherKey)?;
         let mut client =
             FleetClient::new(transport).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        let proof = if known == Known::First { Proof::Include } else { Proof::Omit };
-        let reply = match self.hello(&mut client, &channel, proof).await {
+        let mut way = match by {
+            Some(way) => way,
+            None if known == Known::First => self.way(&channel)?,
+            None => Way::Known,
+        };
+        let reply = match self.hello(&mut client, &channel, way).await {
             // It is the pinned gateway and does not know this agent: its ledger is new, or a restored backup.
             Err(ConnectError::Refused(status)) if known == Known::Pinned && status.code() == Code::Unauthenticated => {
-                self.hello(&mut client, &channel, Proof::Include).await?
+                way = self.way(&channel)?;
+                self.hello(&mut client, &channel, way).await?
             }
             reply => reply?,
         };
-        if known == Known::First {
+        if known == Known::First && way == Way::Secret {
             self.greeter.check_reply(&channel, &reply)?;
         }
         if let Some(words) = version::objection("agent", "gateway", reply.protocol, &reply.version) {
             return Err(ConnectError::Protocol(words));
         }
         self.pins.pin(channel.peer).map_err(ConnectError::Pin)?;
-        Ok(client)
+        Ok(Connected { client, channel, certifies: reply.certifies })
     }
 
     async fn hello(
         &self,
         client: &mut FleetClient<GrpcTransport>,
         channel: &Channel,
-        proof: Proof,
+        way: Way,
     ) -> Result<wire::HelloReply, ConnectError> {
+        let proof = Proof::when(way == Way::Secret);
         let request = self.greeter.request(channel, &self.identity.cluster(), proof);
+        let request = self.introduced(request, way);
         let reply = tokio::time::timeout(STEP, client.hello(request)).await.map_err(|_| ConnectError::Slow)?;
         match reply {
             Ok(reply) => Ok(reply.into_inner()),
             Err(status) if status.code() == Code::FailedPrecondition => {
                 Err(ConnectError::Protocol(status.message().to_owned()))
             }
-            Err(status) if proof == Proof::Include && status.code() == Code::Unauthenticated => Err(NotJoined.into()),
+            Err(status) if way == Way::Secret && status.code() == Code::Unauthenticated => Err(NotJoined.into()),
             Err(status) => Err(status.into()),
         }
     }

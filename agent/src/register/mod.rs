@@ -1,8 +1,10 @@
 //! The agent's side of the fleet: finds the gateway, checks that it is its own, reports the runs here, and sends
 //! heartbeats. After any failure it starts over at `Hello` after a short back-off, for ever; runs go on meanwhile.
 
+mod certify;
 mod connect;
 mod foreign;
+mod joining;
 
 use std::time::Duration;
 
@@ -19,13 +21,14 @@ use longhaul_proto::{
 
 pub(crate) use connect::{ConnectError, GatewayDialer, tcp};
 pub(crate) use foreign::ForeignWatch;
+pub(crate) use joining::Ways;
 
 use crate::{
-    identity::{Identity, Pins},
+    identity::{Certificates, Identity, Pins},
     runs::Runs,
     spool::CancelMode,
 };
-use connect::call;
+use connect::{Connected, call};
 
 /// First and longest back-off between two tries.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -42,6 +45,8 @@ pub(crate) struct RegistrationLoop {
     pub(crate) gateway: Uri,
     pub(crate) greeter: Greeter,
     pub(crate) pins: Pins,
+    pub(crate) certificates: Certificates,
+    pub(crate) ways: Ways,
     pub(crate) identity: Identity,
     pub(crate) runs: Runs,
     pub(crate) dialer: GatewayDialer,
@@ -75,11 +80,11 @@ impl RegistrationLoop {
 
     /// One registration, for as long as the connection lasts.
     async fn serve(&self, back_off: &mut BackOff, refused: &mut String) -> ConnectError {
-        let client = match self.connect().await {
-            Ok(client) => client,
+        let gateway = match self.connect().await {
+            Ok(gateway) => gateway,
             Err(error) => return error,
         };
-        let (reply, verdicts) = match self.register(&client).await {
+        let (reply, verdicts) = match self.register(&gateway.client).await {
             Ok(registered) => registered,
             Err(error) => return error,
         };
@@ -96,7 +101,7 @@ impl RegistrationLoop {
         back_off.reset();
         if faults::bug("obey_before_beat") {
             self.carry_out(verdicts).await;
-            return self.beats(&client, &reply).await;
+            return self.beats(&gateway, &reply).await;
         }
         // Beside the heartbeats: deleting thousands of spools takes minutes, and an agent without heartbeats counts as
         // silent.
@@ -105,7 +110,7 @@ impl RegistrationLoop {
             std::future::pending().await
         };
         tokio::select! {
-            ended = self.beats(&client, &reply) => ended,
+            ended = self.beats(&gateway, &reply) => ended,
             never = carrying_out => never,
         }
     }
@@ -134,15 +139,17 @@ impl RegistrationLoop {
     }
 
     /// Sends heartbeats until the connection breaks.
-    async fn beats(&self, client: &FleetClient<GrpcTransport>, registered: &wire::RegisterReply) -> ConnectError {
+    async fn beats(&self, gateway: &Connected, registered: &wire::RegisterReply) -> ConnectError {
         let beat = match registered.heartbeat_ms {
             0 => BEAT,
             ms => Duration::from_millis(ms.into()),
         };
         let mut problem = registered.problem.clone();
+        let mut asked_at = None;
         loop {
             tokio::time::sleep(beat).await;
-            match self.beat(client).await {
+            self.renew(gateway, &mut asked_at).await;
+            match self.beat(&gateway.client).await {
                 Ok(now) if now != problem => {
                     if now.is_empty() {
                         tracing::info!("the gateway has no more objections");

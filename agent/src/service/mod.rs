@@ -33,7 +33,7 @@ use crate::{
     draw::{Draw, NotDrawn},
     follow::do_files,
     help::Help,
-    identity::{Identity, Known, Pins},
+    identity::{Certificates, Identity, Known, Pins},
     outcome::results,
     provenance::Digests,
     runs::{Forgotten, Runs},
@@ -46,6 +46,7 @@ pub(crate) struct Service {
     identity: Identity,
     greeter: Greeter,
     pins: Pins,
+    certificates: Certificates,
     runs: Runs,
     data: DataReader,
     draw: Draw,
@@ -67,7 +68,7 @@ impl Service {
     pub(crate) fn new(
         identity: &Identity,
         greeter: &Greeter,
-        pins: &Pins,
+        (pins, certificates): (&Pins, &Certificates),
         runs: &Runs,
         tasks: &Tasks,
         help: &Help,
@@ -78,6 +79,7 @@ impl Service {
             identity: identity.clone(),
             greeter: greeter.clone(),
             pins: pins.clone(),
+            certificates: certificates.clone(),
             runs: runs.clone(),
             tasks: tasks.clone(),
             help: help.clone(),
@@ -101,6 +103,11 @@ impl Agent for Service {
         }
         let session = Session::of(request.extensions()).ok_or_else(|| Status::internal("a call without a session"))?;
         let channel = session.channel();
+        if let Err(why) = self.certificates.check_gateway(channel) {
+            let key = channel.peer.short();
+            tracing::warn!(%key, why, "a call was refused: it does not come from this agent's gateway");
+            return Err(Status::permission_denied(format!("the caller with the key {key} is refused: {why}")));
+        }
         let known = self.pins.calls(&channel.peer);
         if known == Known::Other {
             let key = channel.peer.short();

@@ -106,8 +106,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let executor = tasks::blocking(move || Local::new(program).with_limits()).await.map_err(data_error)?;
     let executor = Arc::new(executor);
     let contact = if options.gateway.is_some() { Contact::Agent } else { Contact::Gateway };
-    let parts =
-        Parts::open(&folder, &options, advertise, preparer, executor.clone(), contact, deps).map_err(data_error)?;
+    let parts = Parts::open(&folder, &options, advertise, preparer, executor.clone(), contact, Some(key.clone()), deps)
+        .map_err(data_error)?;
     executor.keep_one_ready(&parts.tasks);
     let problem = parts.runs.problem().unwrap_or_default();
     if !problem.is_empty() {

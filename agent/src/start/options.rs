@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use http::Uri;
-use longhaul_proto::{encoding::Encoding, join::JoinSecret};
+use longhaul_proto::{encoding::Encoding, invitation::JoinToken, join::JoinSecret};
 
 use crate::{
     identity::Label,
@@ -25,8 +25,12 @@ pub struct Options {
     pub label: Label,
     /// Prefixes of clients' paths and the paths here that replace them.
     pub path_map: Vec<(String, PathBuf)>,
-    /// The secret shared with the gateway.
-    pub secret: JoinSecret,
+    /// The secret shared with the gateway; `None` = none is known here.
+    pub secret: Option<JoinSecret>,
+    /// The token of an invitation, used where this agent has not joined yet.
+    pub join: Option<JoinToken>,
+    /// The sockets by which gateways of this user may be reached on this host: one of them may let this agent in.
+    pub sockets: Vec<PathBuf>,
     /// Which engine is offered.
     pub engine: Choice,
     /// Stata's program or folder, when it is not found by itself.
@@ -78,7 +82,7 @@ pub struct Options {
 
 impl Options {
     /// The defaults, for an agent with its data in `data`.
-    pub fn new(data: PathBuf, secret: JoinSecret) -> Self {
+    pub fn new(data: PathBuf, secret: impl Into<Option<JoinSecret>>) -> Self {
         let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let home = environment.iter().find(|(name, _)| name == "HOME").map(|(_, home)| PathBuf::from(home));
         Self {
@@ -94,7 +98,9 @@ impl Options {
                 ..Label::default()
             },
             path_map: vec![],
-            secret,
+            secret: secret.into(),
+            join: None,
+            sockets: vec![],
             engine: Choice::Auto,
             stata: None,
             ado_path: vec![],

@@ -10,8 +10,9 @@ use std::{
 use http::Uri;
 use longhaul_proto::{
     MAX_MESSAGE,
+    join::JoinSecret,
     tasks::Tasks,
-    transport::{Greeter, Guarded, Role, hello},
+    transport::{Greeter, Guarded, Key, Role, hello},
     wire::agent_server::AgentServer,
 };
 
@@ -21,9 +22,9 @@ use crate::{
     draw::Draw,
     executor::Executor,
     help::Help,
-    identity::{Contact, Identity, Pins},
+    identity::{Certificates, Contact, Identity, Pins},
     prepare::{Engine, Places, Preparer, install_lock},
-    register::{ForeignWatch, GatewayDialer, RegistrationLoop},
+    register::{ForeignWatch, GatewayDialer, RegistrationLoop, Ways},
     runs::{Room, Runs},
     service::Service,
     spool::{SpoolRoot, Timing},
@@ -36,6 +37,8 @@ pub(crate) struct Parts {
     pub(crate) tasks: Tasks,
     greeter: Greeter,
     pins: Pins,
+    certificates: Certificates,
+    ways: Ways,
     help: Help,
     data: DataReader,
     draw: Draw,
@@ -43,11 +46,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Opens the agent's part of the data folder, takes up the runs in it, and starts the tasks that need no gateway.
+    /// Opens the agent's part of the data folder, takes up the runs in it, and starts the tasks that need no gateway. `key` is what it shows of itself; `None` = there is no network.
     /// `advertise` is the address that the gateway dials; empty = not known yet.
     ///
     /// # Errors
     /// Any failure of the file system.
+    #[expect(clippy::too_many_arguments, reason = "what an agent is made of, each once")]
     pub(crate) fn open(
         folder: &Path,
         options: &Options,
@@ -55,11 +59,19 @@ impl Parts {
         preparer: Preparer,
         executor: Arc<dyn Executor>,
         contact: Contact,
+        key: Option<Key>,
         deps: Deps,
     ) -> io::Result<Self> {
         let tasks = Tasks::new();
         let identity = Identity::open(folder, options.label.clone(), advertise, &deps.ids)?;
         let pins = Pins::open(folder, contact)?;
+        let certificates = Certificates::open(folder, key.clone(), deps.clock.clone())?;
+        let ways = Ways {
+            secret: options.secret.is_some(),
+            join: options.join.clone(),
+            sockets: options.sockets.clone(),
+            key,
+        };
         let root = SpoolRoot::open(folder.join("runs"))?;
         let room = Room { min_free: options.min_free, max_spool: options.max_spool };
         let incoming = folder.join("incoming");
@@ -68,14 +80,27 @@ impl Parts {
         let draw = Draw::new(options);
         let runs = Runs::open(root, incoming, preparer, executor, room, deps.clock, tasks.clone())?;
         tasks.spawn_until_stop(runs.clone().measure());
-        let greeter = Greeter { role: Role::Agent, secret: options.secret.clone() };
-        Ok(Self { identity, runs, tasks, greeter, pins, help, data, draw, max_spool: options.max_spool })
+        let secret = options.secret.clone().map_or_else(JoinSecret::unknown, Ok)?;
+        let greeter = Greeter { role: Role::Agent, secret };
+        Ok(Self {
+            identity,
+            runs,
+            tasks,
+            greeter,
+            pins,
+            certificates,
+            ways,
+            help,
+            data,
+            draw,
+            max_spool: options.max_spool,
+        })
     }
 
     /// The service as it may be called from outside.
     pub(crate) fn service(&self) -> Guarded<AgentServer<Service>> {
-        let Self { identity, greeter, pins, runs, tasks, help, data, draw, .. } = self;
-        let service = Service::new(identity, greeter, pins, runs, tasks, help, data, draw);
+        let Self { identity, greeter, pins, certificates, runs, tasks, help, data, draw, .. } = self;
+        let service = Service::new(identity, greeter, (pins, certificates), runs, tasks, help, data, draw);
         let all = AgentServer::new(service).max_encoding_message_size(MAX_MESSAGE);
         let hello = all.clone().max_decoding_message_size(hello::LIMIT);
         Guarded::new(Role::Agent, hello, all.max_decoding_message_size(MAX_MESSAGE))
@@ -87,6 +112,8 @@ impl Parts {
             gateway,
             greeter: self.greeter.clone(),
             pins: self.pins.clone(),
+            certificates: self.certificates.clone(),
+            ways: self.ways.clone(),
             identity: self.identity.clone(),
             runs: self.runs.clone(),
             dialer,

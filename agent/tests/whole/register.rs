@@ -119,6 +119,10 @@ impl Fleet for Fake {
         self.beats.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(wire::HeartbeatReply { known: self.known.load(Ordering::SeqCst), problem: String::new() }))
     }
+    /// It never says that it issues certificates, as gateways of the version before.
+    async fn certify(&self, _: Request<wire::CertifyRequest>) -> Result<Response<wire::CertifyReply>, Status> {
+        Err(Status::unimplemented("no certificates"))
+    }
 }
 
 fn registers() {

@@ -6,7 +6,7 @@ use clap::Args;
 use longhaul_proto::{egress::Egress, risk::Confirm};
 
 use super::limits::LimitArgs;
-use crate::config::{AuditMode, Engine, Settings, Tls, Url, pair};
+use crate::config::{AuditMode, Engine, Secret, Settings, Tls, Url, pair};
 
 /// `up`.
 #[derive(Debug, Args)]
@@ -110,7 +110,12 @@ pub(crate) struct Agent {
     pub(crate) seats: Option<u32>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
-    /// File with the gateway's join secret [default: join-secret in the data folder].
+    /// The token of an invitation (`longhaul agents invite NAME` on the gateway), by which this agent joins; once it has, none
+    /// is needed.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) join: Option<String>,
+    /// File with the gateway's join secret [default: join-secret in the data folder]. The next version does not take it: agents
+    /// are invited.
     #[arg(long, value_name = "FILE")]
     pub(crate) join_secret_file: Option<PathBuf>,
     /// Let do-files run in a real Stata as root.
@@ -236,6 +241,7 @@ impl Agent {
         s.roots = (!self.root.is_empty()).then(|| self.root.clone());
         s.seats = self.seats;
         self.limits.put(s);
+        s.join = self.join.clone().map(Secret);
         s.join_secret_file = self.join_secret_file.clone();
         s.as_root = self.as_root.then_some(true);
         self.engine.put(s);

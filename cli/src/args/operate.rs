@@ -190,6 +190,34 @@ pub(crate) enum AgentsAction {
         #[command(flatten)]
         ask: Ask,
     },
+    /// Invite an agent to join, once, and print the command to run on its host.
+    ///
+    /// The command has a token in it that is good for one agent and for a time. Who has it can join in its place: pass it on as
+    /// you would a password.
+    Invite {
+        /// The name that it joins under.
+        name: String,
+        /// The principal whose runs it takes unless its --serve says otherwise [default: you].
+        #[arg(long = "for", value_name = "PRINCIPAL")]
+        principal: Option<String>,
+        /// How long the invitation can be used, 30 days at most.
+        #[arg(long, value_name = "D", default_value = "1h")]
+        expires: Time,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// List invitations: open, used, expired, withdrawn.
+    Invitations {
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Withdraw an invitation that was not used yet.
+    Withdraw {
+        /// The agent's name, or the invitation's id.
+        name: String,
+        #[command(flatten)]
+        ask: Ask,
+    },
     /// Refuse an agent's key from now on and end its connections; another key may then have its name.
     ///
     /// Runs under way go on on its host. It stays refused until `longhaul agents approve`.

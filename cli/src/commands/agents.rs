@@ -1,5 +1,7 @@
 //! `agents`: the keys of agents, listed, approved and revoked.
 
+mod invitations;
+
 use longhaul_proto::api::AgentKeyView;
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
 /// With what to do.
 pub(crate) async fn agents(context: &Context, args: &Agents) -> Result<u8, Failure> {
     let (ask, act) = match &args.action {
+        AgentsAction::Invite { .. } | AgentsAction::Invitations { .. } | AgentsAction::Withdraw { .. } => {
+            return invitations::run(context, &args.action).await;
+        }
         AgentsAction::List { ask } => (ask, None),
         AgentsAction::Approve { name, ask } => (ask, Some(("approve", name.as_str()))),
         AgentsAction::Revoke { name, ask } => (ask, Some(("revoke", name.as_str()))),

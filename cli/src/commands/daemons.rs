@@ -48,7 +48,13 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
         // The gateway's listener and address are not the agent's.
         let mut own = context.clone();
         own.config.settings.advertise = None;
-        let options = serve::agent_options(&own, &url)?;
+        let mut options = serve::agent_options(&own, &url)?;
+        // Its own gateway is behind the socket; without one the secret in the folder that both have does.
+        if let (Some(socket), None, None) =
+            (&gateway.socket, &own.config.settings.join_secret, &own.config.settings.join_secret_file)
+        {
+            options.sockets = vec![socket.clone()];
+        }
         start_agent(&own, options, serve::ANY).await
     };
     let agent = match agent.await {
@@ -89,7 +95,7 @@ pub(crate) async fn gateway(context: &Context) -> Result<u8, Failure> {
     more_files();
     let gateway = start_gateway(context).await?;
     let notices = greeting::gateway(context, &gateway)?;
-    greeting::join_secret(context, &gateway)?;
+    greeting::invite(&gateway)?;
     serving(context, &gateway, notices);
     let manager = ServiceManager::of_process(&context.env);
     manager.ready();
@@ -109,17 +115,21 @@ pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
     more_files();
     let settings = &context.config.settings;
-    let Some(gateway) = &settings.gateway else {
-        return Err(Failure::usage(
-            "an agent needs its gateway: --gateway URL, LONGHAUL_GATEWAY, or `gateway` in the configuration",
-        ));
+    let gateway = match (&settings.gateway, serve::joining::token(settings)?) {
+        (Some(gateway), _) => gateway.0.clone(),
+        (None, Some(token)) => token.gateway,
+        (None, None) => {
+            return Err(Failure::usage(
+                "an agent needs its gateway: --gateway URL, LONGHAUL_GATEWAY, or `gateway` in the configuration",
+            ));
+        }
     };
-    let mut options = serve::agent_options(context, &gateway.0)?;
+    let mut options = serve::agent_options(context, &gateway)?;
     options.advertise = settings.advertise.as_ref().map(|u| u.0.clone()).unwrap_or_default();
     let (name, pool, seats) = (options.label.name.clone(), options.label.pool.clone(), options.label.pool_seats);
     let agent = start_agent(context, options, settings.listen.as_deref().unwrap_or(serve::AGENT)).await?;
     let licence = Licence { pool, seats };
-    greeting::agent(&agent, &name, &gateway.0, &licence)?;
+    greeting::agent(&agent, &name, &gateway, &licence)?;
     let manager = ServiceManager::of_process(&context.env);
     manager.ready();
     let asked = tokio::select! {

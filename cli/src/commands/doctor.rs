@@ -89,7 +89,7 @@ fn is_client(context: &Context) -> bool {
     let s = &context.config.settings;
     let agents =
         s.stata.is_some() || s.seats.is_some() || s.licence.is_some() || s.roots.is_some() || s.engine.is_some();
-    s.gateway.is_some() && !agents && s.join_secret_file.is_none() && !context.data.has_agent()
+    s.gateway.is_some() && !agents && s.join_secret_file.is_none() && s.join.is_none() && !context.data.has_agent()
 }
 
 fn places(context: &Context) -> find::SearchPlaces {
@@ -197,6 +197,7 @@ fn data(context: &Context) -> Vec<Finding> {
     let who = context.data.endpoint().map(|e| format!(": process {}, {}", e.pid, e.url)).unwrap_or_default();
     findings.push(holder(context.data.gateway_serves(), "gateway's lock", who));
     findings.push(holder(context.data.agent_works(), "agent's lock", String::new()));
+    findings.extend(certificate::of_agent(context.data.path(), context.clock.unix_ms() / 1000));
     findings
 }
 

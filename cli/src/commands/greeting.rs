@@ -133,17 +133,13 @@ fn elsewhere(url: &str) -> String {
 ///
 /// # Errors
 /// When stdout fails.
-pub(super) fn join_secret(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
-    let secret = context.data.path().join("join-secret");
-    let secret = secret.display();
+pub(super) fn invite(gateway: &Gateway) -> Result<(), Failure> {
     if in_json() {
-        tracing::info!(file = %secret, gateway = gateway.url, "agents join with the secret in this file");
+        tracing::info!(gateway = gateway.url, "agents join by an invitation: `longhaul agents invite NAME`");
         return Ok(());
     }
-    let line = format!(
-        "Agents join with the secret in {secret}:\n  longhaul agent --gateway {} --join-secret-file FILE\n",
-        gateway.url
-    );
+    let line =
+        "Agents join by an invitation, which prints the command for their host:\n  longhaul agents invite NAME\n";
     Ok(Out::default().bytes(line.as_bytes())?)
 }
 

@@ -17,7 +17,7 @@ use crate::{
 /// With what to do.
 pub(crate) async fn packages(context: &Context, args: &Packages) -> Result<u8, Failure> {
     match &args.action {
-        PackagesAction::Install(install) => self::install(context, install).await,
+        PackagesAction::Install(install) => Box::pin(self::install(context, install)).await,
     }
 }
 

@@ -23,7 +23,7 @@ use longhaul_proto::faults;
 pub(crate) use settings::Settings;
 pub(crate) use template::{template, told};
 use values::Given;
-pub(crate) use values::{Bytes, Engine, Time, Tls, Url, pair};
+pub(crate) use values::{Bytes, Engine, Secret, Time, Tls, Url, pair};
 
 /// The system's file.
 const SYSTEM: &str = "/etc/longhaul/config.toml";

@@ -51,7 +51,7 @@ macro_rules! settings {
 
 impl Settings {
     /// Names whose values are never printed.
-    pub(crate) const SECRETS: &'static [&'static str] = &["token", "join_secret"];
+    pub(crate) const SECRETS: &'static [&'static str] = &["token", "join_secret", "join"];
 }
 
 settings! {
@@ -87,7 +87,11 @@ settings! {
     certificate_lifetime: Time,
     /// Agents with a new key wait until an operator approves them, although they hold the join secret.
     approve_agents: bool,
-    /// Secret shared by the gateway and its agents.
+    /// How long certificates of agents hold, and the gateway's own among them; each is renewed when two thirds have passed.
+    agent_certificate_lifetime: Time,
+    /// The token of an invitation, by which this agent joins.
+    join: Secret,
+    /// Secret shared by the gateway and its agents. The next version does not take it: agents are invited.
     join_secret: Secret,
     /// File with that secret.
     join_secret_file: PathBuf,

@@ -1,6 +1,8 @@
 //! Tables for people.
 
-use longhaul_proto::api::{AgentKeyView, DoFileView, HostView, Hosts, PoolView, RunDoFiles, RunFileView, RunFiles};
+use longhaul_proto::api::{
+    AgentKeyView, DoFileView, HostView, Hosts, InvitationView, PoolView, RunDoFiles, RunFileView, RunFiles,
+};
 use serde_json::Value;
 
 use super::{When, bytes, colour, duration, shown};
@@ -13,10 +15,27 @@ pub(crate) fn agents(keys: &[AgentKeyView], when: &When) -> String {
     let row = |key: &AgentKeyView| {
         let state = if key.connected { format!("{}, connected", key.state) } else { key.state.clone() };
         let short = key.key.get(..12).unwrap_or(&key.key).to_owned();
-        [key.name.clone(), state, when.minute(&key.since), key.by.clone(), short]
+        let until = key.certificate_until.as_ref().map_or_else(|| "-".to_owned(), |at| when.minute(at));
+        [key.name.clone(), state, when.minute(&key.since), key.by.clone(), until, short]
     };
-    let rows: Vec<[String; 5]> = keys.iter().map(row).collect();
-    columns(["AGENT", "STATE", "SINCE", "BY", "KEY"], &rows)
+    let rows: Vec<[String; 6]> = keys.iter().map(row).collect();
+    columns(["AGENT", "STATE", "SINCE", "BY", "CERTIFICATE UNTIL", "KEY"], &rows)
+}
+
+/// Invitations, a line each.
+pub(crate) fn invitations(all: &[InvitationView], when: &When) -> String {
+    if all.is_empty() {
+        return "no agent is invited: `longhaul agents invite NAME`\n".into();
+    }
+    let row = |one: &InvitationView| {
+        let state = match &one.used_at {
+            Some(at) => format!("used {}", when.minute(at)),
+            None => one.state.clone(),
+        };
+        [one.name.clone(), state, when.minute(&one.expires_at), one.serves.clone(), one.by.clone(), one.id.clone()]
+    };
+    let rows: Vec<[String; 6]> = all.iter().map(row).collect();
+    columns(["AGENT", "STATE", "EXPIRES", "SERVES", "BY", "ID"], &rows)
 }
 
 /// The tokens of a gateway, a line each.

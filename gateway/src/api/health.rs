@@ -41,7 +41,8 @@ pub(super) async fn ready(
         Ok(()) => {
             // It accepts work all the same.
             let certificate = frontend.core.certificates.as_ref().and_then(|all| all.note(now_s(&frontend)));
-            let notes = [frontend.core.runs.sweep_paused(), frontend.core.audit.trouble(), certificate];
+            let agents = frontend.core.runs.certificate_note();
+            let notes = [frontend.core.runs.sweep_paused(), frontend.core.audit.trouble(), certificate, agents];
             let notes: String = notes.into_iter().flatten().map(|why| format!("note: {why}\n")).collect();
             Ok(format!("ready\n{notes}"))
         }
@@ -164,12 +165,21 @@ fn connections(out: &mut String, frontend: &Frontend) {
 }
 
 fn certificates(out: &mut String, frontend: &Frontend) {
-    let Some(certificates) = &frontend.core.certificates else { return };
     let name = "longhaul_certificate_expiry_timestamp_seconds";
-    let _ = writeln!(out, "# HELP {name} When a certificate of the port ends, Unix time\n# TYPE {name} gauge");
-    for (which, until_s) in certificates.ends() {
+    let _ = writeln!(out, "# HELP {name} When a certificate of the gateway ends, Unix time\n# TYPE {name} gauge");
+    let port = frontend.core.certificates.iter().flat_map(|all| all.ends());
+    let among_agents = frontend.core.runs.gateway_certificate_end().map(|until_s| ("gateway", until_s));
+    for (which, until_s) in port.chain(among_agents) {
         let _ = writeln!(out, "{name}{{certificate=\"{which}\"}} {until_s}");
     }
+    let name = "longhaul_agent_certificate_expiry_timestamp_seconds";
+    let _ = writeln!(out, "# HELP {name} When the certificate of an agent ends, Unix time\n# TYPE {name} gauge");
+    // Names of agents have no characters that would have to be escaped.
+    for (agent, until_s) in frontend.core.runs.certificate_ends() {
+        let _ = writeln!(out, "{name}{{agent=\"{agent}\"}} {until_s}");
+    }
+    let issued = frontend.core.metrics.certificates_issued.load(std::sync::atomic::Ordering::Relaxed);
+    single(out, "longhaul_agent_certificates_issued_total", "counter", "Certificates issued to agents", issued);
 }
 
 fn runs(out: &mut String, metrics: &Metrics) {

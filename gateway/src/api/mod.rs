@@ -17,6 +17,7 @@ mod health;
 mod help;
 mod history;
 mod hosts;
+mod invitations;
 mod operator;
 mod output;
 mod ranges;
@@ -85,6 +86,9 @@ pub fn routes() -> Routes<Frontend> {
         .on(get(), "/api/v1/audit", Permission::Any(&[Scope::Audit]), audit::get)
         .on(get(), "/api/v1/whoami", Permission::Token, tokens::whoami)
         .on(get(), "/api/v1/agents", operate, agents::list)
+        .on(get(), "/api/v1/agents/invitations", operate, invitations::list)
+        .on(post(), "/api/v1/agents/invitations", operate, invitations::add)
+        .on(delete(), "/api/v1/agents/invitations/{name}", operate, invitations::withdraw)
         .on(post(), "/api/v1/agents/{name}/approve", operate, agents::approve)
         .on(post(), "/api/v1/agents/{name}/revoke", operate, agents::revoke)
         .on(get(), "/api/v1/tokens", operate, tokens::list)

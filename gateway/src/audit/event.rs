@@ -75,12 +75,22 @@ kinds! {
     Resume = "resume",
     /// Hosts are not shown any more.
     HostsForgotten = "hosts_forgotten",
-    /// An agent joined: its key was not known before.
-    AgentJoined = "agent_joined",
     /// An agent's key was approved.
     AgentApproved = "agent_approved",
     /// An agent's key was revoked.
     AgentRevoked = "agent_revoked",
+    /// An agent was invited.
+    InvitationMade = "invitation_made",
+    /// An invitation was withdrawn.
+    InvitationWithdrawn = "invitation_withdrawn",
+    /// An agent used an invitation.
+    InvitationUsed = "invitation_used",
+    /// An agent was refused with its invitation or its certificate.
+    AgentRefused = "agent_refused",
+    /// An agent's key became known; `joined` says by what.
+    AgentJoined = "agent_joined",
+    /// An agent that showed none was given a certificate. Renewals have no line: they only let go on what was let in.
+    CertificateIssued = "certificate_issued",
     /// A run came from an agent that the ledger did not know.
     Import = "import",
     /// An unverified run was given to its principal.

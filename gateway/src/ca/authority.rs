@@ -5,8 +5,8 @@
 //! for clients on this machine. Each root has a name of its own with the digest of its key in it: two roots of one name
 //! make verifiers report a bad signature where they should report an unknown issuer.
 //!
-//! [`Authority::issue`] signs any leaf. Today that is the gateway's own certificate; agents' certificates, with URIs as
-//! names and for clients' use, need no other authority.
+//! [`Authority::issue`] signs any leaf: the gateway's certificate for clients, and those of agents and of the gateway
+//! among them, with URIs as names.
 
 use std::{path::Path, time::Duration};
 

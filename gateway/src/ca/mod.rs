@@ -1,15 +1,18 @@
-//! TLS for clients: the built-in certificate authority, and the certificate that the port shows.
+//! The built-in certificate authority, the certificate that the port shows to clients, and those of agents.
 //!
 //! - [`authority`]: the root, made at the first start, and what it issues;
 //! - [`names`]: the names and addresses that a certificate of this gateway is for;
 //! - [`files`]: a certificate of the operator's own, read again when it changes;
 //! - [`serving`]: what is shown now, and the task that exchanges it in time.
 //!
-//! An exchange touches no open connection. Agents are no clients: they know the gateway by its pinned key, whatever is
-//! shown here.
+//! - [`identities`]: certificates of agents, and the gateway's own among them.
+//!
+//! An exchange touches no open connection. Agents are no clients: they are shown another certificate, for the key that
+//! they know the gateway by.
 
 pub mod authority;
 mod files;
+mod identities;
 mod names;
 mod serving;
 
@@ -22,6 +25,7 @@ use crate::{
     options::{Options, Tls},
 };
 use authority::Authority;
+pub use identities::{Identities, Issued, NotIssued};
 pub use serving::Certificates;
 use serving::Source;
 

@@ -7,7 +7,8 @@ use longhaul_proto::{back_off::BackOff, transport::Fingerprint, words::chain};
 use super::{
     Fleet,
     agent_port::Port,
-    connection::{Connection, Who},
+    connection::{Certified, Connection, Who},
+    invitations::needs_certificate,
     scheduler::Dialled,
 };
 
@@ -52,7 +53,15 @@ async fn dial(
     key: Fingerprint,
 ) -> Result<Port, String> {
     let shared = &fleet.0;
-    let who = Who { key, greeter: shared.greeter.clone(), cluster_id: shared.ledger.cluster_id().to_owned() };
+    let pin = fleet.pin(&key).await;
+    let certified = fleet.identities().map(|identities| Certified {
+        identities: identities.clone(),
+        agent_id: agent_id.to_owned(),
+        needed: pin.as_ref().is_some_and(needs_certificate),
+        now_s: shared.deps.clock.unix_ms() / 1000,
+    });
+    let cluster_id = shared.ledger.cluster_id().to_owned();
+    let who = Who { key, greeter: shared.greeter.clone(), cluster_id, certified };
     let connection = Connection::dial(&shared.dialer, address, &who, shared.options.dial_timeout);
     let connection = connection.await.map_err(|error| chain(&error))?;
     if connection.described.agent_id != agent_id {

@@ -34,6 +34,7 @@ mod data;
 pub(crate) mod drain;
 mod help;
 mod inspect;
+pub(crate) mod invitations;
 mod last_seen;
 mod lease;
 mod pins;
@@ -64,6 +65,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     Deps, Options,
+    ca::Identities,
     ledger::{AgentRecord, AgentStore, DrainRecord, LedgerError, PinRecord, TokenRecord},
     metrics::Metrics,
     model::{Contact, Need, Placement, Principal, Scope},
@@ -93,6 +95,9 @@ struct Shared {
     greeter: Greeter,
     ledger: Arc<dyn AgentStore>,
     dialer: Dialer,
+    identities: Option<Identities>,
+    /// When agents' certificates end.
+    ends: invitations::Ends,
     /// Changed only together with the ledger, so this lock is held over a ledger write.
     pins: tokio::sync::Mutex<Pins>,
     /// The URL that agents must dial; part of the advice to start one.
@@ -119,6 +124,8 @@ const IMPORTS: usize = 16;
 pub(crate) struct Dialing {
     pub(crate) greeter: Greeter,
     pub(crate) dialer: Dialer,
+    /// What issues certificates; `None` where there are none, in a simulation.
+    pub(crate) identities: Option<Identities>,
 }
 
 /// What the ledger knows of hosts.
@@ -164,7 +171,7 @@ impl Fleet {
         url: String,
         remembered: Remembered,
     ) -> (Self, Ends) {
-        let Dialing { greeter, dialer } = dialing;
+        let Dialing { greeter, dialer, identities } = dialing;
         let at_start = scheduler::at_start(deps.clock.monotonic(), options.silent_after, &remembered);
         let (publish, published) = watch::channel(Arc::new(at_start));
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -178,6 +185,8 @@ impl Fleet {
             greeter,
             ledger,
             dialer,
+            identities,
+            ends: invitations::Ends::default(),
             pins,
             url,
             commands,

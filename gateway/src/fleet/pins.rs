@@ -1,8 +1,9 @@
 //! Which key belongs to which agent. An agent is identified by its key.
 //!
 //! ```text
-//! (new key, right secret) -> accepted | waiting (--approve-agents) -> accepted
-//!                            accepted, waiting -> revoked -> accepted, by an operator's word alone
+//! (new key, its invitation)  -> accepted
+//! (new key, right secret)    -> accepted | waiting (--approve-agents) -> accepted
+//!                               accepted, waiting -> revoked -> accepted, by an operator's word alone
 //! ```
 //! A name and an id belong to the one key that first registered with them. Another key under either is refused until an
 //! operator revokes the first; a revoked key stays refused, even with the join secret, until an operator approves it.
@@ -19,7 +20,7 @@ use longhaul_proto::{
 };
 
 use super::{Fleet, scheduler::Command};
-use crate::ledger::{LedgerError, PinRecord, PinState};
+use crate::ledger::{JoinedBy, LedgerError, PinRecord, PinState};
 
 /// The approver that is recorded for a key that came with the right secret.
 const BY_SECRET: &str = "join secret";
@@ -29,7 +30,7 @@ const SHORT: usize = 12;
 
 /// All pins, by key.
 #[derive(Debug, Default)]
-pub(crate) struct Pins(BTreeMap<Fingerprint, PinRecord>);
+pub(crate) struct Pins(pub(super) BTreeMap<Fingerprint, PinRecord>);
 
 /// Why an operator's command on a name has no effect.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,13 @@ impl Pins {
     ///
     /// # Errors
     /// Why it is refused, in words for the agent's owner.
-    fn judge(&self, key: Fingerprint, info: &wire::AgentInfo, approve: bool, now_ms: i64) -> Result<PinRecord, String> {
+    pub(super) fn judge(
+        &self,
+        key: Fingerprint,
+        info: &wire::AgentInfo,
+        approve: bool,
+        now_ms: i64,
+    ) -> Result<PinRecord, String> {
         let held = self.0.get(&key);
         if let Some(pin) = held.filter(|p| p.state == PinState::Revoked) {
             return Err(revoked(pin));
@@ -96,12 +103,14 @@ impl Pins {
                 name: info.name.clone(),
                 state: if approve { PinState::Waiting } else { PinState::Accepted },
                 at_ms: now_ms,
-                by: BY_SECRET.to_owned(),
+                by: held.map_or_else(|| BY_SECRET.to_owned(), |pin| pin.by.clone()),
+                joined: held.map_or(JoinedBy::Secret, |pin| pin.joined),
+                serves: held.and_then(|pin| pin.serves.clone()),
             }),
         }
     }
 
-    fn view(pin: &PinRecord, connected: bool) -> AgentKeyView {
+    fn view(pin: &PinRecord, connected: bool, until_s: Option<i64>) -> AgentKeyView {
         AgentKeyView {
             name: pin.name.clone(),
             agent_id: pin.agent_id.clone(),
@@ -110,6 +119,9 @@ impl Pins {
             since: rfc3339(pin.at_ms).unwrap_or_default(),
             by: pin.by.clone(),
             connected,
+            joined: pin.joined.as_str().to_owned(),
+            serves: pin.serves.as_ref().map(ToString::to_string),
+            certificate_until: until_s.and_then(|at| rfc3339(at.saturating_mul(1000))),
         }
     }
 
@@ -195,7 +207,7 @@ impl Fleet {
     /// All keys, by name.
     pub(crate) async fn agent_keys(&self) -> Vec<AgentKeyView> {
         let pins = self.0.pins.lock().await;
-        let mut all: Vec<_> = pins.0.values().map(|pin| Pins::view(pin, self.connected(&pin.key))).collect();
+        let mut all: Vec<_> = pins.0.values().map(|pin| self.key_view(pin)).collect();
         all.sort_by(|a, b| (&a.name, &a.since).cmp(&(&b.name, &b.since)));
         all
     }
@@ -215,13 +227,13 @@ impl Fleet {
             return Err(PinError::Taken(other.name.clone()));
         }
         if pin.state == PinState::Accepted {
-            return Ok(Pins::view(&pin, self.connected(&pin.key)));
+            return Ok(self.key_view(&pin));
         }
         let now_ms = self.0.deps.clock.unix_ms();
         let pin = PinRecord { state: PinState::Accepted, by: by.to_owned(), at_ms: now_ms, ..pin };
         self.0.ledger.put_pin(pin.clone()).await?;
         tracing::info!(agent = %pin.name, key = %pin.key, by, "agent approved");
-        let view = Pins::view(&pin, self.connected(&pin.key));
+        let view = self.key_view(&pin);
         pins.0.insert(pin.key, pin);
         Ok(view)
     }
@@ -246,12 +258,17 @@ impl Fleet {
                 pins.0.insert(pin.key, pin.clone());
             }
             self.expel(&pin).await;
-            views.push(Pins::view(&pin, false));
+            self.0.ends.forget(&pin.key);
+            views.push(Pins::view(&pin, false, None));
         }
         Ok(views)
     }
 
-    fn connected(&self, key: &Fingerprint) -> bool {
+    fn key_view(&self, pin: &PinRecord) -> AgentKeyView {
+        Pins::view(pin, self.connected(&pin.key), self.0.ends.of(&pin.key))
+    }
+
+    pub(super) fn connected(&self, key: &Fingerprint) -> bool {
         self.snapshot().is_connected(key)
     }
 
@@ -276,7 +293,7 @@ mod tests {
 
     fn pin(n: u8, id: &str, name: &str, state: PinState) -> PinRecord {
         let (agent_id, name, by) = (id.to_owned(), name.to_owned(), "ana".to_owned());
-        PinRecord { key: key(n), agent_id, name, state, at_ms: 1_000, by }
+        PinRecord { key: key(n), agent_id, name, state, at_ms: 1_000, by, joined: JoinedBy::Secret, serves: None }
     }
 
     #[test]

@@ -1,27 +1,28 @@
 //! Takes in agents that register and send heartbeats, and refuses those that cannot join.
 
-use longhaul_proto::{transport::Fingerprint, version, wire};
+use longhaul_proto::{
+    transport::{Fingerprint, identity::is_plain},
+    version, wire,
+};
 
 use super::{Fleet, pins, scheduler::Command};
+
+/// What the name of an agent is.
+pub(super) const NAME: &str =
+    "its name must have 1 to 64 letters, digits, `-`, `_` or `.`: start it with another --name";
 
 impl Fleet {
     /// Why this agent is refused, and what to do about it.
     pub(crate) fn objection(&self, info: &wire::AgentInfo) -> Option<String> {
         let mine = self.0.ledger.cluster_id();
-        let plain = |name: &str| {
-            (1..=64).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        };
         if info.agent_id.is_empty() || info.incarnation.is_empty() {
             return Some("the agent does not say who it is".to_owned());
         }
         if let Some(words) = version::objection("gateway", "agent", info.protocol, &info.version) {
             return Some(words);
         }
-        if !plain(&info.name) {
-            return Some(
-                "its name must have 1 to 64 letters, digits, `-`, `_` or `.`: start it with another --name".to_owned(),
-            );
+        if !is_plain(&info.name) {
+            return Some(NAME.to_owned());
         }
         if !info.cluster_id.is_empty() && info.cluster_id != mine {
             return Some(format!(

@@ -38,6 +38,11 @@ impl wire::fleet_server::Fleet for FleetService {
         let session = session(&request)?;
         Ok(Response::new(self.0.heartbeat(&session, request.into_inner()).await))
     }
+
+    async fn certify(&self, request: Request<wire::CertifyRequest>) -> Result<Response<wire::CertifyReply>, Status> {
+        let session = session(&request)?;
+        self.0.certify(&session).await.map(Response::new).map_err(status)
+    }
 }
 
 fn session<T>(request: &Request<T>) -> Result<Session, Status> {
@@ -48,7 +53,8 @@ fn status(refused: RefusedAgent) -> Status {
     let words = refused.to_string();
     match refused {
         RefusedAgent::Protocol(_) => Status::failed_precondition(words),
-        RefusedAgent::Revoked(_) => Status::permission_denied(words),
+        RefusedAgent::Early => Status::failed_precondition(words),
+        RefusedAgent::Refused(_) | RefusedAgent::Revoked(_) => Status::permission_denied(words),
         RefusedAgent::Unproven(_) => Status::unauthenticated(words),
         RefusedAgent::Senseless(_) => Status::invalid_argument(words),
         RefusedAgent::NotNow(_) => Status::unavailable(words),

@@ -52,6 +52,8 @@ struct Speaks {
     https: Option<Https>,
     /// What answers it in place of all others if it comes in the clear.
     refusing: Option<Router>,
+    /// The kernel said that it is a process of this user.
+    own_user: bool,
 }
 
 /// Accepts until the tasks are asked to stop, then waits for the connections; the caller of the stop sets the deadline,
@@ -70,7 +72,7 @@ pub(super) async fn run(frontend: &Frontend, listeners: Listeners, key: Key, rou
             accepted = of_this_user(local.as_ref()) => {
                 if let Some((stream, connection)) = admitted(&incoming, accepted).await {
                     let requests = requests(connection.clone(), &incoming, &routers);
-                    let speaks = Speaks { key: key.clone(), https: None, refusing: None };
+                    let speaks = Speaks { key: key.clone(), https: None, refusing: None, own_user: true };
                     let stream = Bounded::new(stream, connection);
                     start(frontend, Box::pin(handshake(stream, speaks, builder.clone(), requests, graceful.watcher())));
                 }
@@ -105,7 +107,7 @@ pub(super) async fn run(frontend: &Frontend, listeners: Listeners, key: Key, rou
         let requests = requests(connection, &incoming, &routers);
         // In the clear only this machine itself is answered, once there is a certificate.
         let refusing = (https.is_some() && !near && !faults::bug("plain_is_served")).then(|| routers.refusing.clone());
-        let speaks = Speaks { key: key.clone(), https: https.clone(), refusing };
+        let speaks = Speaks { key: key.clone(), https: https.clone(), refusing, own_user: false };
         start(frontend, Box::pin(handshake(stream, speaks, builder.clone(), requests, graceful.watcher())));
     }
     drop((listener, local));
@@ -194,6 +196,9 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     };
     if let Some(session) = &accepted.session {
         session.counts_as(requests.connection.clone());
+        if speaks.own_user {
+            session.of_own_user();
+        }
     }
     if let Some(refusing) = speaks.refusing.filter(|_| !accepted.encrypted) {
         requests.incoming.refused(Reason::Clear, "it came in the clear from another machine, where TLS is spoken");

@@ -2,10 +2,11 @@
 
 use longhaul_proto::{transport::Fingerprint, wire};
 
-use super::Answer;
+use super::{Answer, InvitationStore};
+use crate::model::Principal;
 
 /// The agents that this gateway knows, for the fleet.
-pub trait AgentStore: Send + Sync + 'static {
+pub trait AgentStore: InvitationStore + Send + Sync + 'static {
     /// The id of this ledger; agents are bound to it.
     fn cluster_id(&self) -> &str;
 
@@ -65,6 +66,36 @@ impl PinState {
     }
 }
 
+/// By what an agent's key became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinedBy {
+    /// The agent proved the join secret.
+    Secret,
+    /// It had the token of an invitation.
+    Invitation,
+    /// It came by the socket of the gateway's own user.
+    Socket,
+}
+
+impl JoinedBy {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Secret, Self::Invitation, Self::Socket];
+
+    /// Its name in the ledger and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Invitation => "invitation",
+            Self::Socket => "socket",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|joined| joined.as_str() == text)
+    }
+}
+
 /// A key, and the agent that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinRecord {
@@ -80,6 +111,10 @@ pub struct PinRecord {
     pub at_ms: i64,
     /// Who decided it.
     pub by: String,
+    /// By what the key became known.
+    pub joined: JoinedBy,
+    /// The principal whose runs it takes unless it says otherwise; `None` = nothing was said when it joined.
+    pub serves: Option<Principal>,
 }
 
 /// A drained host: no new run starts there.

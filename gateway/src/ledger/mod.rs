@@ -26,7 +26,8 @@ pub mod changes;
 #[cfg(test)]
 mod conformance;
 pub mod do_files;
-pub mod joining;
+pub mod invitations;
+mod joining;
 pub mod leases;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
@@ -47,10 +48,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use longhaul_proto::{digest::ContentDigest, ids::RunId, state::RunState};
 
-pub use agents::{AgentRecord, AgentStore, DrainRecord, PinRecord, PinState};
+pub use agents::{AgentRecord, AgentStore, DrainRecord, JoinedBy, PinRecord, PinState};
 pub use blobs::{Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, Finished, NewUpload, Upload, UploadBegun};
 pub use changes::{Change, ChangeStore};
 pub use do_files::{DoFile, DoFileStore, DoFiles, KeptResults};
+pub use invitations::{InvitationRecord, InvitationStore, KEEP_INVITATIONS_MS};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
 pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};

@@ -12,10 +12,10 @@ use longhaul_proto::{api::FilesRemoved, digest::ContentDigest, faults, ids::RunI
 
 use super::{
     Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore,
-    DoFileStore, DoFiles, DrainRecord, Ended, Finished, Inserted, LeaseRecord, LeaseStore, Ledger, LedgerError,
-    ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, Rotation, RunFileStore, RunFiles, RunStore, Stash,
-    StashStore, TokenRecord, TokenStore, Transition, TransitionRow, UpkeepStore, Upload, UploadBegun,
-    memory::MemoryLedger, methods::methods,
+    DoFileStore, DoFiles, DrainRecord, Ended, Finished, Inserted, InvitationRecord, InvitationStore, LeaseRecord,
+    LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, Rotation, RunFileStore,
+    RunFiles, RunStore, Stash, StashStore, TokenRecord, TokenStore, Transition, TransitionRow, UpkeepStore, Upload,
+    UploadBegun, memory::MemoryLedger, methods::methods,
 };
 use crate::model::{Attempt, CancelIntent, Owner, Principal, Record, Removed};
 
@@ -150,6 +150,15 @@ impl AgentStore for UnreliableLedger {
         write drain(hosts: Vec<DrainRecord>) -> ();
         write resume(hosts: Vec<String>) -> ();
         read drains() -> Vec<DrainRecord>;
+    }
+}
+
+impl InvitationStore for UnreliableLedger {
+    methods! {
+        write invite(invitation: InvitationRecord) -> ();
+        read invitations() -> Vec<InvitationRecord>;
+        write withdraw_invitation(digest: String, at_ms: i64) -> ();
+        write use_invitation(digest: String, pin: PinRecord) -> bool;
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Options {
     pub insecure_network: bool,
     /// How long a certificate of the built-in authority holds; it is renewed after two thirds of that.
     pub certificate_lifetime: Duration,
+    /// How long a certificate of an agent holds, and the gateway's own among them; 24 h. Each is renewed when two thirds of
+    /// that have passed.
+    pub agent_certificate_lifetime: Duration,
     /// The secret shared with the agents; `None` = the line in `<data>/join-secret`, created when missing.
     pub join_secret: Option<String>,
     /// An agent with a new key waits until an operator approves it, even if it holds the join secret.
@@ -127,6 +130,7 @@ impl Default for Options {
             tls: Tls::default(),
             insecure_network: false,
             certificate_lifetime: s(30 * 24 * 3600),
+            agent_certificate_lifetime: s(24 * 3600),
             join_secret: None,
             approve_agents: false,
             restored: false,

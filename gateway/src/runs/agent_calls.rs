@@ -1,6 +1,12 @@
 //! The calls that agents make: hello, register, heartbeat.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod join;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use longhaul_proto::{
     transport::{Proof, Session},
@@ -11,18 +17,30 @@ use longhaul_proto::{
 
 use super::{Inner, Runs, do_files, reconcile};
 use crate::{
-    audit::{Event, Kind},
     fleet::{bounds, revoked},
     ledger::{AgentRecord, LedgerError, PinState},
 };
+
+/// Most refusals that are logged in [`NOTE_AGAIN`], each once: any process can have itself refused, under many keys.
+const NOTED: usize = 256;
+/// After this time a refusal is logged again.
+const NOTE_AGAIN: Duration = Duration::from_secs(3600);
+
+/// The refusals that were logged.
+#[derive(Debug, Default)]
+struct Noted {
+    words: BTreeSet<String>,
+    /// From when on, by the monotonic clock.
+    since: Duration,
+}
 
 /// Answers agents.
 #[derive(Clone)]
 pub(crate) struct AgentCalls {
     inner: Arc<Inner>,
     incarnation: String,
-    /// The last logged refusal: an agent of an incompatible protocol tries again for ever.
-    noted: Arc<Mutex<String>>,
+    /// Logged refusals: an agent of an incompatible protocol tries again for ever.
+    noted: Arc<Mutex<Noted>>,
 }
 
 /// Why an agent is not answered. One that must be told what to do about it gets the words in an answer instead.
@@ -37,6 +55,12 @@ pub(crate) enum RefusedAgent {
     /// It did not prove the join secret.
     #[error("{0}")]
     Unproven(String),
+    /// Its invitation or its certificate is refused.
+    #[error("{0}")]
+    Refused(String),
+    /// It asks for a certificate before it belongs to an agent.
+    #[error("the key belongs to no agent yet: register first")]
+    Early,
     /// Its request makes no sense.
     #[error("{0}")]
     Senseless(&'static str),
@@ -51,13 +75,18 @@ impl AgentCalls {
     }
 
     /// Logs a refusal once, for the gateway's owner: an agent that cannot join tries again and again. Its own owner
-    /// gets the reason too.
-    fn note(&self, words: String) {
+    /// gets the reason too. Whether it was logged now.
+    fn note(&self, words: String) -> bool {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if *noted != words {
-            tracing::warn!(problem = words, "an agent cannot join");
-            *noted = words;
+        let now = self.inner.deps.clock.monotonic();
+        if now.saturating_sub(noted.since) >= NOTE_AGAIN {
+            *noted = Noted { words: BTreeSet::new(), since: now };
         }
+        let new = noted.words.len() < NOTED && noted.words.insert(words.clone());
+        if new {
+            tracing::warn!(problem = words, "an agent cannot join");
+        }
+        new
     }
 
     /// An agent greets the gateway on a new connection.
@@ -79,7 +108,12 @@ impl AgentCalls {
         if let Some(pin) = pin.as_ref().filter(|pin| pin.state == PinState::Revoked) {
             return Err(RefusedAgent::Revoked(revoked(pin)));
         }
-        if (pin.is_none() || proved)
+        self.check_certificate(session, pin.as_ref())?;
+        let accepted = pin.as_ref().is_some_and(|pin| pin.state == PinState::Accepted);
+        // An agent that has joined may still have its token: the answer may not have reached it.
+        let joined = !accepted && self.joins(session, hello).await?;
+        if !joined
+            && (pin.is_none() || proved)
             && let Err(error) = greeter.check_request(channel, hello)
         {
             if proved {
@@ -89,7 +123,8 @@ impl AgentCalls {
             return Err(RefusedAgent::Unproven(error.to_string()));
         }
         session.greet();
-        Ok(greeter.reply(channel, self.inner.ledger.cluster_id(), &self.incarnation, Proof::when(proved)))
+        let reply = greeter.reply(channel, self.inner.ledger.cluster_id(), &self.incarnation, Proof::when(proved));
+        Ok(wire::HelloReply { certifies: self.inner.fleet.identities().is_some(), ..reply })
     }
 
     /// An agent registers, or sends a page of the runs that it holds.
@@ -129,16 +164,7 @@ impl AgentCalls {
         }
         let problem = match self.inner.fleet.objection(&info) {
             Some(problem) => Some(problem),
-            None => {
-                let unknown = self.inner.fleet.pin(&session.peer()).await.is_none();
-                let admitted = self.inner.fleet.admit(session.peer(), &info).await.map_err(failed)?;
-                if unknown && let Some(pin) = self.inner.fleet.pin(&session.peer()).await {
-                    let event = Event::own(Kind::AgentJoined).with("agent", pin.name.clone());
-                    let event = event.with("key", pin.key.to_string()).with("state", pin.state.as_str());
-                    self.inner.audit.note(event.with("by", pin.by));
-                }
-                admitted.err()
-            }
+            None => self.admitted(&session, &mut info).await?,
         };
         if let Some(problem) = problem {
             self.note(format!("agent {} ({}) is refused: {problem}", info.name, info.advertise));

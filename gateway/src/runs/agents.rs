@@ -42,7 +42,7 @@ impl From<PinError> for AgentsError {
     }
 }
 
-fn operators(who: &Identity) -> Result<(), AgentsError> {
+pub(super) fn operators(who: &Identity) -> Result<(), AgentsError> {
     if who.may_operate() { Ok(()) } else { Err(AgentsError::Forbidden) }
 }
 

@@ -189,6 +189,53 @@ pub struct AgentKeyView {
     pub by: String,
     /// Whether it is connected now.
     pub connected: bool,
+    /// By what it became known: `secret`, `invitation` or `socket`.
+    #[serde(default)]
+    pub joined: String,
+    /// The principal whose runs it takes unless it says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<String>,
+    /// When its certificate ends, RFC 3339; absent = none since the gateway started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<String>,
+}
+
+/// An invitation of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationView {
+    /// By what it is named.
+    pub id: String,
+    /// The name that the agent joins under.
+    pub name: String,
+    /// The principal whose runs it takes unless it says otherwise.
+    pub serves: String,
+    /// Who invited it.
+    pub by: String,
+    /// When, RFC 3339.
+    pub made_at: String,
+    /// From when on it cannot be used, RFC 3339.
+    pub expires_at: String,
+    /// `open`, `used`, `expired` or `withdrawn`.
+    pub state: String,
+    /// When it was used, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<String>,
+    /// SHA-256 of the key that used it, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<String>,
+    /// The token, in the answer that makes it and never again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The address of the gateway that is in the token; with it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+}
+
+/// Invitations, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitations {
+    /// The invitations.
+    pub invitations: Vec<InvitationView>,
 }
 
 /// All keys of agents; also the answer to approving and revoking, with the keys that matched.

@@ -28,7 +28,7 @@ pub use help::{HelpSectionView, HelpTopicView, HelpView};
 pub use history::{AttemptEndView, AttemptView, RunHistory, StepView};
 pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
-    LicenceView, PoolView, QueueView,
+    InvitationView, Invitations, LicenceView, PoolView, QueueView,
 };
 pub use limits::LimitsView;
 pub use process::ProcessView;

@@ -18,6 +18,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use super::{
     channel::{Channel, Ends, Session},
     https::Https,
+    identity::Shown,
     key::Key,
     stream::{First, Stream, buffered},
     tls,
@@ -183,11 +184,11 @@ pub fn within(
 
 /// What both sides know of a connection after its handshake.
 pub(super) fn channel<D>(key: &Key, tls: &rustls::ConnectionCommon<D>) -> Result<Channel, rustls::Error> {
-    let shown = tls.peer_certificates().and_then(|all| all.first());
-    let shown = shown.ok_or_else(|| rustls::Error::General("the other side showed no key".to_owned()))?;
-    let peer = tls::fingerprint(shown)?;
+    let all = tls.peer_certificates().unwrap_or_default();
+    let first = all.first().ok_or_else(|| rustls::Error::General("the other side showed no key".to_owned()))?;
+    let peer = tls::fingerprint(first)?;
     let exporter = tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None)?;
-    Ok(Channel { own: key.fingerprint(), peer, exporter })
+    Ok(Channel { own: key.fingerprint(), peer, exporter, shown: Shown::of(all) })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::{
 use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
+use super::identity::Shown;
 use crate::{connections::Connection, hex, unhex};
 
 /// SHA-256 of a public key (its `SubjectPublicKeyInfo`): identifies the side that holds the private key. No secret.
@@ -59,6 +60,8 @@ pub struct Channel {
     /// RFC 9266 `tls-exporter`: equal at both ends of one TLS connection and nowhere else. A proof over it cannot be
     /// carried to another connection.
     pub exporter: [u8; 32],
+    /// What the other side showed.
+    pub shown: Shown,
 }
 
 /// How to learn of a connection's end, and how to end it.
@@ -79,13 +82,30 @@ struct State {
     channel: Channel,
     ends: Ends,
     greeted: AtomicBool,
+    own_user: AtomicBool,
     counted: OnceLock<Connection>,
 }
 
 impl Session {
     /// A connection on which no call was made yet.
     pub fn new(channel: Channel, ends: Ends) -> Self {
-        Self(Arc::new(State { channel, ends, greeted: AtomicBool::new(false), counted: OnceLock::new() }))
+        Self(Arc::new(State {
+            channel,
+            ends,
+            greeted: AtomicBool::new(false),
+            own_user: AtomicBool::new(false),
+            counted: OnceLock::new(),
+        }))
+    }
+
+    /// The kernel said that the process at the other end is of this process's own user.
+    pub fn is_of_own_user(&self) -> bool {
+        self.0.own_user.load(Ordering::Acquire)
+    }
+
+    /// See [`Session::is_of_own_user`]; said by the side that asked the kernel.
+    pub fn of_own_user(&self) {
+        self.0.own_user.store(true, Ordering::Release);
     }
 
     /// The session of a request; `None` = it came without TLS.

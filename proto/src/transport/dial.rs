@@ -7,6 +7,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,7 +15,10 @@ use std::{
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
 use tokio_rustls::TlsConnector;
 use tonic::{Status, transport::Endpoint};
 
@@ -80,10 +84,29 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
     // Without it every small message waits for the one before: 48 ms against 2.
     tcp.set_nodelay(true).map_err(DialError::Connect)?;
     let local = tcp.local_addr().ok();
+    over(tcp, &format!("http://{host}:{port}"), key, pings, local).await
+}
+
+/// Dials the socket of a process on this machine, with TLS all the same.
+///
+/// # Errors
+/// See [`DialError`].
+pub async fn dial_socket(path: &Path, key: &Key, pings: Pings) -> Result<Dialled, DialError> {
+    let stream = UnixStream::connect(path).await.map_err(DialError::Connect)?;
+    over(stream, "http://localhost", key, pings, None).await
+}
+
+async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    io: S,
+    place: &str,
+    key: &Key,
+    pings: Pings,
+    local: Option<SocketAddr>,
+) -> Result<Dialled, DialError> {
     // TLS wants a name, which means nothing here: the key says who answers.
     let name = ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into());
-    let tcp = buffered(First::new(None, tcp));
-    let tls = TlsConnector::from(key.client()).connect(name, tcp).await.map_err(DialError::NotTls)?;
+    let io = buffered(First::new(None, io));
+    let tls = TlsConnector::from(key.client()).connect(name, io).await.map_err(DialError::NotTls)?;
     let channel = accept::channel(key, tls.get_ref().1).map_err(|e| DialError::NotTls(io::Error::other(e)))?;
     let ends = Ends::default();
     let io = TokioIo::new(Stream::tls(tls.into(), None, &ends));
@@ -93,8 +116,8 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
         async move { io.ok_or(Spent) }
     });
     // The scheme is replaced: tonic must not know of TLS.
-    let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"));
-    let endpoint = endpoint.map_err(|_| DialError::Address(address.to_string()))?;
+    let endpoint = Endpoint::from_shared(place.to_owned());
+    let endpoint = endpoint.map_err(|_| DialError::Address(place.to_owned()))?;
     let connected = endpoint
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)

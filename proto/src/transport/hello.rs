@@ -169,6 +169,7 @@ impl Greeter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::identity::Shown;
 
     fn side(role: Role, secret: &str) -> Greeter {
         Greeter { role, secret: JoinSecret::new(secret).unwrap() }
@@ -179,7 +180,8 @@ mod tests {
     }
 
     fn ends(dials: u8, accepts: u8, connection: u8) -> (Channel, Channel) {
-        let channel = |own, peer| Channel { own: key(own), peer: key(peer), exporter: [connection; 32] };
+        let channel =
+            |own, peer| Channel { own: key(own), peer: key(peer), exporter: [connection; 32], shown: Shown::default() };
         (channel(dials, accepts), channel(accepts, dials))
     }
 

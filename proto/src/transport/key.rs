@@ -10,7 +10,11 @@ use std::{
 };
 
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::CertifiedKey,
+};
 
 use super::{channel::Fingerprint, tls};
 use crate::durable;
@@ -21,6 +25,10 @@ pub struct Key(Arc<Pair>);
 
 struct Pair {
     fingerprint: Fingerprint,
+    private: PrivatePkcs8KeyDer<'static>,
+    /// A certificate that says nothing of its holder, for a side that has no other.
+    bare: CertificateDer<'static>,
+    showing: Arc<tls::Showing>,
     client: Arc<rustls::ClientConfig>,
     server: Arc<rustls::ServerConfig>,
 }
@@ -103,9 +111,35 @@ impl Key {
         let certificate: CertificateDer<'static> = certificate.der().clone();
         let fingerprint = tls::fingerprint(&certificate).map_err(made)?;
         let private = PrivatePkcs8KeyDer::from(pair.serialize_der());
-        let client = tls::client(certificate.clone(), private.clone_key()).map_err(made)?;
-        let server = tls::server(certificate, private).map_err(made)?;
-        Ok(Self(Arc::new(Pair { fingerprint, client: Arc::new(client), server: Arc::new(server) })))
+        let first = certified(vec![certificate.clone()], &private).map_err(made)?;
+        let showing = Arc::new(tls::Showing::new(first));
+        let client = Arc::new(tls::client(showing.clone()).map_err(made)?);
+        let server = Arc::new(tls::server(showing.clone()).map_err(made)?);
+        Ok(Self(Arc::new(Pair { fingerprint, private, bare: certificate, showing, client, server })))
+    }
+
+    /// Shows a certificate for this key from the next handshake on: DER, the certificate first and its root last.
+    /// Connections that are there keep theirs.
+    ///
+    /// # Errors
+    /// When it is no certificate, or is for another key.
+    pub fn show(&self, chain: &[Vec<u8>]) -> Result<(), KeyError> {
+        let chain = chain.iter().cloned().map(CertificateDer::from).collect();
+        self.0.showing.show(certified(chain, &self.0.private).map_err(made)?);
+        Ok(())
+    }
+
+    /// Shows this key alone from the next handshake on.
+    ///
+    /// # Errors
+    /// Those of [`Key::show`]; it worked when the key was read.
+    pub fn show_alone(&self) -> Result<(), KeyError> {
+        self.show(&[self.0.bare.to_vec()])
+    }
+
+    /// The public key, as certificates have it (`SubjectPublicKeyInfo`, DER).
+    pub fn public(&self) -> Vec<u8> {
+        tls::key_info(&self.0.bare).unwrap_or_default()
     }
 
     /// The fingerprint of this key.
@@ -120,6 +154,13 @@ impl Key {
     pub(super) fn server(&self) -> Arc<rustls::ServerConfig> {
         self.0.server.clone()
     }
+}
+
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    private: &PrivatePkcs8KeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain, PrivateKeyDer::Pkcs8(private.clone_key()), &aws_lc_rs::default_provider())
 }
 
 fn made(error: impl std::error::Error + Send + Sync + 'static) -> KeyError {

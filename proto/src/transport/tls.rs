@@ -1,22 +1,24 @@
 //! How TLS is set: version 1.3 alone, a post-quantum key exchange, a certificate from each side.
 //!
 //! The verifiers check that the other side holds the private key of the certificate that it shows. They do not check
-//! who that is: names, issuers and dates in the certificate mean nothing, its key is looked up among the pins.
+//! who that is: the key is looked up among the pins, and a certificate of the gateway's authority is verified
+//! ([`super::identity`]) where the first call can be answered with words.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::{
-        Resumption,
+        ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
-        NoServerSessionStorage, ParsedCertificate,
+        ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
+    sign::CertifiedKey,
     version::TLS13,
 };
 use sha2::{Digest, Sha256};
@@ -29,20 +31,55 @@ pub(super) const SPOKEN: &[u8] = b"longhaul";
 
 /// The fingerprint of a certificate's key.
 pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
-    let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
-    Ok(Fingerprint(Sha256::digest(key.as_ref()).into()))
+    Ok(Fingerprint(Sha256::digest(key_info(certificate)?).into()))
 }
 
-pub(super) fn client(
-    certificate: CertificateDer<'static>,
-    key: PrivatePkcs8KeyDer<'static>,
-) -> Result<ClientConfig, Error> {
+/// The key of a certificate: its `SubjectPublicKeyInfo`, DER.
+pub(super) fn key_info(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, Error> {
+    Ok(ParsedCertificate::try_from(certificate)?.subject_public_key_info().as_ref().to_vec())
+}
+
+/// What is shown in the next handshake, to either kind of peer.
+#[derive(Debug)]
+pub(super) struct Showing(RwLock<Arc<CertifiedKey>>);
+
+impl Showing {
+    pub(super) fn new(first: CertifiedKey) -> Self {
+        Self(RwLock::new(Arc::new(first)))
+    }
+
+    pub(super) fn show(&self, next: CertifiedKey) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    fn now(&self) -> Arc<CertifiedKey> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ResolvesClientCert for Showing {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.now())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ResolvesServerCert for Showing {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.now())
+    }
+}
+
+pub(super) fn client(showing: Arc<Showing>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(HoldsItsKey(provider)))
-        .with_client_auth_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))?;
+        .with_client_cert_resolver(showing);
     config.alpn_protocols = vec![SPOKEN.to_vec()];
     // Every connection shows its keys itself.
     config.resumption = Resumption::disabled();
@@ -50,15 +87,12 @@ pub(super) fn client(
     Ok(config)
 }
 
-pub(super) fn server(
-    certificate: CertificateDer<'static>,
-    key: PrivatePkcs8KeyDer<'static>,
-) -> Result<ServerConfig, Error> {
+pub(super) fn server(showing: Arc<Showing>) -> Result<ServerConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(HoldsItsKey(provider)))
-        .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))?;
+        .with_cert_resolver(showing);
     config.alpn_protocols = vec![SPOKEN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

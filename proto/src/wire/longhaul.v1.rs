@@ -651,6 +651,17 @@ pub struct HelloRequest {
     /// the ledger that the dialling side belongs to; empty = none yet
     #[prost(string, tag = "5")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// of an invitation, from an agent that has not joined yet, to a gateway whose certificate is
+    #[prost(string, tag = "6")]
+    pub join_token: ::prost::alloc::string::String,
+    /// of the authority that the token names
+    ///
+    /// the name that the agent joins under
+    #[prost(string, tag = "7")]
+    pub agent_name: ::prost::alloc::string::String,
+    /// its id
+    #[prost(string, tag = "8")]
+    pub agent_id: ::prost::alloc::string::String,
 }
 /// Given only to a side whose key is known, or that has proved the join secret.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -674,6 +685,9 @@ pub struct HelloReply {
     /// the ledger that the answering side belongs to; empty = none yet
     #[prost(string, tag = "7")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// the answering gateway issues certificates to its agents (Fleet.Certify)
+    #[prost(bool, tag = "8")]
+    pub certifies: bool,
 }
 /// What an agent can run.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3220,6 +3234,14 @@ pub mod agent_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertifyRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertifyReply {
+    /// X.509 in DER: the certificate first, its root last
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub chain: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RegisterRequest {
     #[prost(message, optional, tag = "1")]
@@ -3516,6 +3538,28 @@ pub mod fleet_client {
                 .insert(GrpcMethod::new("longhaul.v1.Fleet", "Heartbeat"));
             self.inner.unary(req, path, codec).await
         }
+        /// A certificate for the key of this connection, which the gateway knows as an agent's. Asked of a gateway that issues
+        /// them (HelloReply.certifies). FAILED_PRECONDITION while the key belongs to no agent yet: ask again after Register.
+        pub async fn certify(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CertifyRequest>,
+        ) -> std::result::Result<tonic::Response<super::CertifyReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/longhaul.v1.Fleet/Certify",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Fleet", "Certify"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3547,6 +3591,12 @@ pub mod fleet_server {
             &self,
             request: tonic::Request<super::HeartbeatRequest>,
         ) -> std::result::Result<tonic::Response<super::HeartbeatReply>, tonic::Status>;
+        /// A certificate for the key of this connection, which the gateway knows as an agent's. Asked of a gateway that issues
+        /// them (HelloReply.certifies). FAILED_PRECONDITION while the key belongs to no agent yet: ask again after Register.
+        async fn certify(
+            &self,
+            request: tonic::Request<super::CertifyRequest>,
+        ) -> std::result::Result<tonic::Response<super::CertifyReply>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct FleetServer<T> {
@@ -3738,6 +3788,49 @@ pub mod fleet_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HeartbeatSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Fleet/Certify" => {
+                    #[allow(non_camel_case_types)]
+                    struct CertifySvc<T: Fleet>(pub Arc<T>);
+                    impl<T: Fleet> tonic::server::UnaryService<super::CertifyRequest>
+                    for CertifySvc<T> {
+                        type Response = super::CertifyReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CertifyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Fleet>::certify(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CertifySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -6,7 +6,9 @@ mod recorder;
 
 use std::{fs, path::Path, time::Duration};
 
+use longhaul_gateway::{ca::Identities, key_store::Folder};
 use longhaul_proto::{
+    clock::Clock,
     grpc_transport::GrpcTransport,
     join::JoinSecret,
     transport::{self, DialError, Dialled, Greeter, Key, Pings, Proof, Role},
@@ -40,9 +42,13 @@ impl Side {
         Self { key: Key::generate().unwrap(), greeter: Greeter { role, secret: JoinSecret::new(secret).unwrap() } }
     }
 
-    /// The gateway with this data folder.
+    /// The gateway with this data folder; it shows a certificate of its authority.
     pub fn gateway(data: &Path) -> Self {
         let key = Key::ensure(&data.join(longhaul_gateway::GATEWAY_KEY)).unwrap();
+        if data.join("ca-key").exists() {
+            let life = Duration::from_secs(3600);
+            Identities::open(&Folder::new(data), &cluster(data), key.clone(), life, &Clock::system()).unwrap();
+        }
         Self { key, greeter: Greeter { role: Role::Gateway, secret: secret(data) } }
     }
 
@@ -72,6 +78,17 @@ impl Side {
         Ok(client)
     }
 
+    /// A client of a gateway that knows the key, after `Hello` without a proof.
+    ///
+    /// # Errors
+    /// The gateway's refusal of `Hello`.
+    pub async fn call_gateway_pinned(&self, url: &str) -> Result<FleetClient<GrpcTransport>, Status> {
+        let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
+        let mut client = FleetClient::new(dialled.transport);
+        client.hello(self.greeter.request(&dialled.channel, "", Proof::Omit)).await?;
+        Ok(client)
+    }
+
     /// A client of a gateway after `Hello` with a proof.
     ///
     /// # Errors
@@ -82,6 +99,14 @@ impl Side {
         client.hello(self.greeter.request(&dialled.channel, "", Proof::Include)).await?;
         Ok(client)
     }
+}
+
+/// The id of the ledger of the gateway with this data folder, as it told its owner in its log of who did what.
+pub fn cluster(data: &Path) -> String {
+    let read = |file: fs::DirEntry| fs::read_to_string(file.path()).ok();
+    let log: String = fs::read_dir(data.join("audit")).unwrap().flatten().filter_map(read).collect();
+    let (_, after) = log.rsplit_once("\"cluster\":\"").unwrap();
+    after.split('"').next().unwrap().to_owned()
 }
 
 /// The secret in the data folder of a gateway.

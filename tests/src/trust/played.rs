@@ -87,7 +87,10 @@ impl Played {
             }
             Behind::Gateway(url) => {
                 let dialled = self.side.dial(&url).await.map_err(unavailable)?;
-                FleetClient::new(dialled.transport).hello(hello).await
+                // He issues no certificates, so he does not say that the gateway does.
+                let alone =
+                    |reply: Response<wire::HelloReply>| reply.map(|r| wire::HelloReply { certifies: false, ..r });
+                FleetClient::new(dialled.transport).hello(hello).await.map(alone)
             }
         }
     }
@@ -109,6 +112,9 @@ impl Fleet for Played {
     }
     async fn heartbeat(&self, _: Request<wire::HeartbeatRequest>) -> Answer<wire::HeartbeatReply> {
         self.called("heartbeat")
+    }
+    async fn certify(&self, _: Request<wire::CertifyRequest>) -> Answer<wire::CertifyReply> {
+        self.called("certify")
     }
 }
 

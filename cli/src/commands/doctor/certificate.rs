@@ -1,5 +1,7 @@
 //! The certificates of a gateway: whether they last, and by what they are trusted.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use longhaul_proto::certificate::{self, Validity};
 
@@ -37,6 +39,19 @@ pub(super) fn findings(shown: Option<&[u8]>, root: Option<&Root>, now_s: i64) ->
         });
     }
     findings
+}
+
+/// Of the certificate that the agent with this data folder shows its gateway; nothing where it has none.
+pub(super) fn of_agent(data: &Path, now_s: i64) -> Option<Finding> {
+    let pem = std::fs::read_to_string(data.join("agent/certificate.pem")).ok()?;
+    let validity = certificate::validity(&certificate::first_in_pem(&pem)?)?;
+    let found = format!("ends {}", when(validity.until_s, now_s));
+    let advice = "it is renewed while the agent runs and reaches its gateway: see the agent's log";
+    Some(if late(validity, now_s) {
+        note("agent's certificate", found, advice)
+    } else {
+        ok("agent's certificate", found)
+    })
 }
 
 /// Whether less than a sixth of its life is left: it is renewed with a third left.

@@ -14,12 +14,14 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{
     MAX_MESSAGE, faults,
     grpc_transport::GrpcTransport,
-    transport::{self, DialError, Dialled, Ends, Fingerprint, Greeter, Key, Pings, Proof},
+    transport::{self, DialError, Dialled, Ends, Fingerprint, Greeter, Key, Pings, Proof, Shown},
     version,
     visible::{self, Foreign},
     wire::{self, agent_client::AgentClient},
 };
 use tonic::{Code, Status};
+
+use crate::ca::Identities;
 
 pub use transport::Spent;
 
@@ -80,6 +82,36 @@ pub struct Who {
     pub greeter: Greeter,
     /// The id of the gateway's ledger.
     pub cluster_id: String,
+    /// What its certificate is checked by; `None` = there are none.
+    pub certified: Option<Certified>,
+}
+
+/// What an agent's certificate must say.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// Of whose authority it is.
+    pub identities: Identities,
+    /// The agent's id.
+    pub agent_id: String,
+    /// Whether its key alone is not enough.
+    pub needed: bool,
+    /// The time, Unix seconds.
+    pub now_s: i64,
+}
+
+impl Certified {
+    fn objection(&self, shown: &Shown) -> Option<String> {
+        match self.identities.agent(shown, self.now_s) {
+            Err(why) => Some(why),
+            Ok(Some((id, _))) if id != self.agent_id => {
+                Some(format!("it shows the certificate of another agent ({id})"))
+            }
+            Ok(None) if self.needed && !faults::bug("key_alone_is_enough") => {
+                Some("it shows no certificate".to_owned())
+            }
+            Ok(_) => None,
+        }
+    }
 }
 
 impl Connection {
@@ -121,6 +153,9 @@ impl Channel {
                 address,
                 &format!("it shows the key {shown}, and the agent's is {}", who.key.short()),
             ));
+        }
+        if let Some(why) = who.certified.as_ref().and_then(|certified| certified.objection(&channel.shown)) {
+            return Err(stranger(address, &why));
         }
         let mut client =
             AgentClient::new(transport).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);

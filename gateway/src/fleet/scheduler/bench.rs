@@ -127,7 +127,7 @@ impl Crowd {
     pub(crate) async fn new(agents: u32, running: u32) -> Option<Self> {
         let (deps, ids) = (Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() }, Ids::system());
         let greeter = Greeter { role: Role::Gateway, secret: JoinSecret::new("the secret of a benchmark").ok()? };
-        let dialing = Dialing { greeter, dialer: Arc::new(|_| Box::pin(std::future::pending())) };
+        let dialing = Dialing { greeter, dialer: Arc::new(|_| Box::pin(std::future::pending())), identities: None };
         let ledger = Arc::new(MemoryLedger::new("bench"));
         let remembered = Remembered::of(&*ledger).await.ok()?;
         let (options, metrics) = (Arc::<Options>::default(), Arc::<Metrics>::default());

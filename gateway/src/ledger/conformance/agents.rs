@@ -59,6 +59,8 @@ pub(super) async fn keys_of_agents_are_kept(ledger: &dyn Ledger) {
         state,
         at_ms: i64::from(n),
         by: "ops".to_owned(),
+        joined: if n == 1 { JoinedBy::Socket } else { JoinedBy::Secret },
+        serves: (n == 1).then(|| Principal::new("https://idp", "ana")),
     };
     for state in [PinState::Waiting, PinState::Accepted, PinState::Revoked] {
         ledger.put_pin(pin(2, state)).await.unwrap();
@@ -66,6 +68,49 @@ pub(super) async fn keys_of_agents_are_kept(ledger: &dyn Ledger) {
     }
     ledger.put_pin(pin(1, PinState::Accepted)).await.unwrap();
     assert_eq!(ledger.pins().await.unwrap(), [pin(1, PinState::Accepted), pin(2, PinState::Revoked)]);
+}
+
+pub(super) async fn an_invitation_is_used_once(ledger: &dyn Ledger) {
+    let invitation = |digest: &str, made_ms: i64| InvitationRecord {
+        digest: digest.to_owned(),
+        name: "stata1".to_owned(),
+        principal: Principal::local("ana"),
+        by: "ops".to_owned(),
+        made_ms,
+        ends_ms: made_ms + 100,
+        used: None,
+        withdrawn_ms: None,
+    };
+    let pin = |n: u8, at_ms: i64| PinRecord {
+        key: Fingerprint([n; 32]),
+        agent_id: format!("guest {n}"),
+        name: "stata1".to_owned(),
+        state: PinState::Accepted,
+        at_ms,
+        by: "ops".to_owned(),
+        joined: JoinedBy::Invitation,
+        serves: Some(Principal::local("ana")),
+    };
+    for (digest, at) in [("b", 10), ("a", 20), ("c", 30)] {
+        ledger.invite(invitation(digest, at)).await.unwrap();
+    }
+    let of = |digest: &str, pin| ledger.use_invitation(digest.to_owned(), pin);
+    assert!(!of("x", pin(11, 40)).await.unwrap(), "it is unknown");
+    assert!(!of("b", pin(11, 110)).await.unwrap(), "it has ended");
+    assert!(of("a", pin(11, 40)).await.unwrap());
+    assert!(!of("a", pin(12, 50)).await.unwrap(), "another key");
+    assert!(of("a", pin(11, 5000)).await.unwrap(), "the same key again, at any time");
+    for (digest, at_ms) in [("c", 60), ("c", 61), ("a", 61), ("x", 61)] {
+        ledger.withdraw_invitation(digest.to_owned(), at_ms).await.unwrap();
+    }
+    assert!(!of("c", pin(12, 62)).await.unwrap(), "it was withdrawn");
+    let used = InvitationRecord { used: Some((40, Fingerprint([11; 32]))), ..invitation("a", 20) };
+    let withdrawn = InvitationRecord { withdrawn_ms: Some(60), ..invitation("c", 30) };
+    assert_eq!(ledger.invitations().await.unwrap(), [invitation("b", 10), used, withdrawn]);
+    let guests = ledger.pins().await.unwrap().into_iter().filter(|pin| pin.agent_id.starts_with("guest"));
+    assert_eq!(guests.collect::<Vec<_>>(), [pin(11, 5000)], "no pin without its invitation");
+    ledger.invite(invitation("d", 131 + KEEP_INVITATIONS_MS)).await.unwrap();
+    assert_eq!(ledger.invitations().await.unwrap().len(), 1, "old ones are gone");
 }
 
 pub(super) async fn stashes_are_kept_and_bounded(ledger: &dyn Ledger) {

@@ -25,9 +25,10 @@ use longhaul_proto::{
 };
 
 use super::{
-    Adoption, AgentRecord, AttemptEnd, AttemptRow, CALL, Dedupe, DrainRecord, HolderKind, Inserted, LeaseChange,
-    LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, PinRecord, PinState, Read, Rotation,
-    RunFilter, SecretBefore, Stash, TokenRecord, Transition, agreement, memory::MemoryLedger, sqlite::SqliteLedger,
+    Adoption, AgentRecord, AttemptEnd, AttemptRow, CALL, Dedupe, DrainRecord, HolderKind, Inserted, InvitationRecord,
+    JoinedBy, KEEP_INVITATIONS_MS, LeaseChange, LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy,
+    NewRun, PinRecord, PinState, Read, Rotation, RunFilter, SecretBefore, Stash, TokenRecord, Transition, agreement,
+    memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::model::{
     Asked, Attempt, AttemptRecord, CancelIntent, Condition, Detail, End, Origin, OutputLengths, Owner, Placement,
@@ -141,6 +142,7 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     agents::stashes_are_kept_and_bounded(ledger).await;
     agents::drained_hosts_are_remembered(ledger).await;
     agents::keys_of_agents_are_kept(ledger).await;
+    agents::an_invitation_is_used_once(ledger).await;
     joining::without_room_an_equal_run_answers_and_nobody_else(ledger).await;
     upkeep::only_what_has_ended_is_removed(ledger).await;
     principals::one_subject_of_two_issuers_is_two_principals(ledger).await;

@@ -11,8 +11,8 @@ use super::*;
 use crate::{
     ledger::{
         AgentStore, Answer, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore, DoFileStore, DoFiles, Ended,
-        Finished, LeaseStore, NewUpload, RunFileStore, RunFiles, RunStore, StashStore, TokenStore, TransitionRow,
-        UpkeepStore, Upload, UploadBegun,
+        Finished, InvitationStore, LeaseStore, NewUpload, RunFileStore, RunFiles, RunStore, StashStore, TokenStore,
+        TransitionRow, UpkeepStore, Upload, UploadBegun,
         methods::methods,
         unreliable::{Strikes, UnreliableLedger},
     },
@@ -170,6 +170,15 @@ impl AgentStore for Resolving {
         write drain(hosts: Vec<DrainRecord>) -> ();
         write resume(hosts: Vec<String>) -> ();
         read drains() -> Vec<DrainRecord>;
+    }
+}
+
+impl InvitationStore for Resolving {
+    methods! {
+        write invite(invitation: InvitationRecord) -> ();
+        read invitations() -> Vec<InvitationRecord>;
+        write withdraw_invitation(digest: String, at_ms: i64) -> ();
+        write use_invitation(digest: String, pin: PinRecord) -> bool;
     }
 }
 

@@ -5,6 +5,7 @@ mod agents;
 mod blobs;
 mod changes;
 mod do_files;
+mod invitations;
 mod leases;
 mod run_files;
 mod runs;
@@ -21,8 +22,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{digest::ContentDigest, ids::RunId, transport::Fingerprint, wire};
 
 use super::{
-    AgentRecord, Answer, AttemptRow, Blob, Dedupe, DoFiles, DrainRecord, LeaseHolder, LeaseRecord, Ledger, LedgerError,
-    MirrorCopy, PinRecord, RunFiles, Stash, TokenRecord, TransitionRow, Upload,
+    AgentRecord, Answer, AttemptRow, Blob, Dedupe, DoFiles, DrainRecord, InvitationRecord, LeaseHolder, LeaseRecord,
+    Ledger, LedgerError, MirrorCopy, PinRecord, RunFiles, Stash, TokenRecord, TransitionRow, Upload,
 };
 use crate::model::{Principal, Record, Removed};
 
@@ -40,6 +41,7 @@ struct State {
     agents: BTreeMap<String, AgentRecord>,
     drains: BTreeMap<String, DrainRecord>,
     pins: BTreeMap<Fingerprint, PinRecord>,
+    invitations: Vec<InvitationRecord>,
     stashes: BTreeMap<(String, String), Stash>,
     removed: BTreeMap<RunId, (i64, Removed)>,
     leases: BTreeMap<LeaseHolder, LeaseRecord>,

@@ -3,10 +3,10 @@
 use futures_util::FutureExt;
 use longhaul_proto::wire;
 use prost::Message;
-use sqlx::Row;
+use sqlx::{Row, Sqlite, query::Query, sqlite::SqliteArguments};
 
 use super::{SqliteLedger, storage};
-use crate::ledger::{AgentRecord, AgentStore, Answer, DrainRecord, LedgerError, PinRecord, PinState};
+use crate::ledger::{AgentRecord, AgentStore, Answer, DrainRecord, JoinedBy, LedgerError, PinRecord, PinState};
 
 impl AgentStore for SqliteLedger {
     fn cluster_id(&self) -> &str {
@@ -57,21 +57,14 @@ impl AgentStore for SqliteLedger {
 
     fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()> {
         self.write(pin, |db, pin| {
-            let put = "INSERT OR REPLACE INTO pins(key, agent_id, name, state, at, by) VALUES (?, ?, ?, ?, ?, ?)";
-            let put = sqlx::query(put)
-                .bind(pin.key.to_string())
-                .bind(&pin.agent_id)
-                .bind(&pin.name)
-                .bind(pin.state.as_str())
-                .bind(pin.at_ms)
-                .bind(&pin.by);
+            let put = put_pin(pin);
             async move { Ok(put.execute(db).await.map(drop)?) }.boxed()
         })
     }
 
     fn pins(&self) -> Answer<'_, Vec<PinRecord>> {
         async move {
-            let rows = sqlx::query("SELECT key, agent_id, name, state, at, by FROM pins ORDER BY key")
+            let rows = sqlx::query("SELECT key, agent_id, name, state, at, by, joined, serves FROM pins ORDER BY key")
                 .fetch_all(&self.readers)
                 .await
                 .map_err(storage)?;
@@ -87,6 +80,14 @@ impl AgentStore for SqliteLedger {
                             .ok_or_else(|| LedgerError::Broken(format!("`{state}` is no state of a key")))?,
                         at_ms: row.try_get(4).map_err(storage)?,
                         by: row.try_get(5).map_err(storage)?,
+                        joined: JoinedBy::of(row.try_get(6).map_err(storage)?)
+                            .ok_or_else(|| LedgerError::Broken("no way of joining".to_owned()))?,
+                        serves: match row.try_get::<Option<&str>, _>(7).map_err(storage)? {
+                            Some(json) => {
+                                Some(serde_json::from_str(json).map_err(|e| LedgerError::Broken(e.to_string()))?)
+                            }
+                            None => None,
+                        },
                     })
                 })
                 .collect()
@@ -143,4 +144,17 @@ impl AgentStore for SqliteLedger {
         }
         .boxed()
     }
+}
+
+/// Stores a key's pin in place of the earlier one.
+pub(super) fn put_pin(pin: &PinRecord) -> Query<'_, Sqlite, SqliteArguments> {
+    sqlx::query("INSERT OR REPLACE INTO pins(key, agent_id, name, state, at, by, joined, serves) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(pin.key.to_string())
+        .bind(&pin.agent_id)
+        .bind(&pin.name)
+        .bind(pin.state.as_str())
+        .bind(pin.at_ms)
+        .bind(&pin.by)
+        .bind(pin.joined.as_str())
+        .bind(pin.serves.as_ref().and_then(|principal| serde_json::to_string(principal).ok()))
 }

@@ -9,6 +9,7 @@ mod blobs;
 mod changes;
 mod do_files;
 mod insert;
+mod invitations;
 mod leases;
 mod list;
 mod local_disk;

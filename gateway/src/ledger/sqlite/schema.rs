@@ -249,6 +249,15 @@ ALTER TABLE tokens ADD COLUMN before_sha256 TEXT;
 ALTER TABLE tokens ADD COLUMN before_until INTEGER;
 CREATE INDEX tokens_before ON tokens(before_sha256) WHERE before_sha256 IS NOT NULL;
 ",
+    r"
+-- Who may join once, by the digest of a token; and by what the known keys became known.
+CREATE TABLE invitations(
+    digest TEXT PRIMARY KEY, name TEXT NOT NULL, issuer TEXT NOT NULL, principal TEXT NOT NULL, by TEXT NOT NULL,
+    made INTEGER NOT NULL, ends INTEGER NOT NULL, used INTEGER, used_key TEXT, withdrawn INTEGER
+) WITHOUT ROWID;
+ALTER TABLE pins ADD COLUMN joined TEXT NOT NULL DEFAULT 'secret';
+ALTER TABLE pins ADD COLUMN serves TEXT;
+",
 ];
 
 /// Migrates the file to the newest format.
@@ -305,7 +314,7 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 12] = [
+    const PUBLISHED: [&str; 13] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
@@ -318,6 +327,7 @@ mod tests {
         "5d6b9f880d8cf42771396bbfca2791c3b2e57af2e2294fd9eccbf25e223cbf6c",
         "d4a448cfdf153b0cba14d751832fc8c2cf748c4ff4d0c249ad864c181335e60f",
         "372fd87a76eac9ac17687e8c1d560af50b8539285ab466ae3113e09f444b10c9",
+        "903d401bcfb3b36602867461fa66f7906d21f6a3a0476d022d5dff10dc1edbd5",
     ];
 
     #[test]

@@ -49,6 +49,21 @@ async fn lose_the_ledger(gateway: &mut Gateway, agent: &mut longhaul_tests::daem
     gateway.api.wait_host("stata1", "up").await;
 }
 
+/// An agent joins by an invitation, and another is refused with it.
+async fn joins_once(lab: &longhaul_tests::lab::Lab, gateway: &Gateway) {
+    let made = gateway.api.request(Method::POST, "/api/v1/agents/invitations").json(&json!({ "name": "guest" }));
+    let made: Value = read(made.send().await.unwrap()).await.unwrap();
+    let token = made["token"].as_str().unwrap();
+    for (name, words) in [("guest", "registered gateway="), ("thief", "used before, by another agent")] {
+        let data = lab.path().join(name);
+        let mut spec = lab.agent_spec("guest", gateway, &["--join", token, "--data", data.to_str().unwrap()]);
+        spec.log = lab.path().join(format!("logs/{name}.log"));
+        let mut agent = longhaul_tests::daemon::Daemon::start(name, &data, spec);
+        wait::until_now(wait::SOON, words, || agent.printed().contains(words).then_some(())).await;
+        agent.terminate().await;
+    }
+}
+
 #[tokio::test]
 async fn every_event_has_its_line() {
     let mut lab = lab!();
@@ -75,6 +90,11 @@ async fn every_event_has_its_line() {
     // What had ended is left as it is, and that is told.
     ana.cancel(slow, CancelMode::Kill).await.unwrap();
     assert_eq!(gateway.api.with_token("lh_wrong").list().await.unwrap_err().status, 401);
+    let invitations = "/api/v1/agents/invitations";
+    assert_eq!(post(&gateway.api, invitations, json!({"name": "stata2"})).await, 201);
+    let withdrawn = gateway.api.request(Method::DELETE, &format!("{invitations}/stata2")).send().await.unwrap();
+    assert_eq!(withdrawn.status(), 200);
+    joins_once(&lab, &gateway).await;
     assert_eq!(post(&ana, "/api/v1/hosts/drain", json!({"hosts": ["stata1"]})).await, 403);
     assert_eq!(post(&gateway.api, "/api/v1/hosts/drain", json!({"hosts": ["stata1"], "reason": "a test"})).await, 200);
     assert_eq!(post(&gateway.api, "/api/v1/hosts/resume", json!({"hosts": ["stata1"]})).await, 200);

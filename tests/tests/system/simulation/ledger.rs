@@ -14,8 +14,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::{
     ledger::{
         Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Change, ChangeStore, DrainRecord, Ended, Inserted,
-        LeaseRecord, LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, PinRecord, RunStore, Transition,
-        TransitionRow, UpkeepStore, memory::MemoryLedger,
+        InvitationRecord, InvitationStore, LeaseRecord, LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun,
+        PinRecord, RunStore, Transition, TransitionRow, UpkeepStore, memory::MemoryLedger,
     },
     model::{Attempt, CancelIntent, Owner, Principal, Record, Removed},
 };
@@ -344,6 +344,21 @@ impl AgentStore for SimLedger {
     }
     fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
         self.model.drains()
+    }
+}
+
+impl InvitationStore for SimLedger {
+    fn invite(&self, invitation: InvitationRecord) -> Answer<'_, ()> {
+        self.write(move || self.model.invite(invitation))
+    }
+    fn invitations(&self) -> Answer<'_, Vec<InvitationRecord>> {
+        self.model.invitations()
+    }
+    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, ()> {
+        self.write(move || self.model.withdraw_invitation(digest, at_ms))
+    }
+    fn use_invitation(&self, digest: String, pin: PinRecord) -> Answer<'_, bool> {
+        self.write(move || self.model.use_invitation(digest, pin))
     }
 }
 

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use longhaul_gateway::simulation::{ConnectError, Dialer, Spent};
 use longhaul_proto::{
     grpc_transport::GrpcTransport,
-    transport::{Channel, DialError, Dialled, Ends, Fingerprint, Session},
+    transport::{Channel, DialError, Dialled, Ends, Fingerprint, Session, Shown},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -176,7 +176,7 @@ impl Net {
                 state.dialled += 1;
                 let broken = CancellationToken::new();
                 let exporter = digest(&state.dialled.to_be_bytes());
-                let far = Channel { own: key(to), peer: key(from), exporter };
+                let far = Channel { own: key(to), peer: key(from), exporter, shown: Shown::default() };
                 let ends = Ends { closed: broken.clone(), cut: broken.clone() };
                 let conn = Arc::new(Conn {
                     from: from.to_owned(),
@@ -195,7 +195,12 @@ impl Net {
             return Err(io::ErrorKind::TimedOut.into());
         };
         let (net, broken) = (self.clone(), conn.broken.clone());
-        let channel = Channel { own: key(from), peer: key(to), exporter: conn.session.channel().exporter };
+        let channel = Channel {
+            own: key(from),
+            peer: key(to),
+            exporter: conn.session.channel().exporter,
+            shown: Shown::default(),
+        };
         let transport = GrpcTransport::from_fn(move |request| {
             let (net, conn) = (net.clone(), conn.clone());
             Box::pin(async move { net.call(conn, request).await })

@@ -2,6 +2,8 @@
 
 mod agents;
 mod attacks;
+mod certificates;
+mod invitations;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 

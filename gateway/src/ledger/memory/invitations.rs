@@ -1,0 +1,42 @@
+//! Invitations of agents.
+
+use super::MemoryLedger;
+use crate::ledger::{Answer, InvitationRecord, InvitationStore, KEEP_INVITATIONS_MS, PinRecord};
+
+impl InvitationStore for MemoryLedger {
+    fn invite(&self, invitation: InvitationRecord) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.invitations.retain(|old| old.ends_ms >= invitation.made_ms - KEEP_INVITATIONS_MS);
+            if state.invitations.iter().all(|known| known.digest != invitation.digest) {
+                state.invitations.push(invitation);
+            }
+            state.invitations.sort_by(|a, b| (a.made_ms, &a.digest).cmp(&(b.made_ms, &b.digest)));
+            Ok(())
+        })
+    }
+
+    fn invitations(&self) -> Answer<'_, Vec<InvitationRecord>> {
+        self.answer(|state| Ok(state.invitations.clone()))
+    }
+
+    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, ()> {
+        self.answer(|state| {
+            let open =
+                |of: &&mut InvitationRecord| of.digest == digest && of.withdrawn_ms.is_none() && of.used.is_none();
+            if let Some(found) = state.invitations.iter_mut().find(open) {
+                found.withdrawn_ms = Some(at_ms);
+            }
+            Ok(())
+        })
+    }
+
+    fn use_invitation(&self, digest: String, pin: PinRecord) -> Answer<'_, bool> {
+        self.answer(|state| {
+            let open = |of: &&mut InvitationRecord| of.digest == digest && of.is_open(&pin.key, pin.at_ms);
+            let Some(found) = state.invitations.iter_mut().find(open) else { return Ok(false) };
+            found.used.get_or_insert((pin.at_ms, pin.key));
+            state.pins.insert(pin.key, pin);
+            Ok(true)
+        })
+    }
+}
