@@ -93,6 +93,6 @@ mod tests {
         let stored = Source::Stored(wire::StoredCode { files, entry: "main.do".into() });
         let other = super::super::source::text(b"b\n").unwrap();
         let bundle = wire::Submission { source: Some(stored), ..wire::Submission::default() };
-        assert!(check(&rule, "s1", &other, &bundle, work.path()).unwrap_err().text.contains("b.ado:1"));
+        assert!(check(&rule, "s1", &other, &bundle, work.path()).unwrap_err().text.contains("`b.ado` line 1"));
     }
 }

@@ -45,10 +45,15 @@ pub(crate) enum ConnectError {
     Pin(#[source] std::io::Error),
     #[error("{0}")]
     Protocol(String),
-    #[error("the gateway refused")]
-    Refused(#[source] Box<tonic::Status>),
+    #[error("the gateway refused: {}", words_of(.0))]
+    Refused(Box<tonic::Status>),
     #[error("the gateway asks to register again")]
     Again,
+}
+
+/// What a refusal says; a status shown as such is for who reads gRPC.
+fn words_of(status: &tonic::Status) -> &str {
+    Some(status.message()).filter(|words| !words.is_empty()).unwrap_or_else(|| status.code().description())
 }
 
 impl From<tonic::Status> for ConnectError {

@@ -273,13 +273,8 @@ impl Command {
             | Self::Release(Release { ask, .. })
             | Self::TrustClock(TrustClock { ask }) => Some(ask),
             Self::Packages(Packages { action: PackagesAction::Install(Install { ask, .. }) }) => Some(ask),
-            Self::Token(Token {
-                action: TokenAction::List { ask } | TokenAction::Add { ask, .. } | TokenAction::Revoke { ask, .. },
-            }) => Some(ask),
-            Self::Agents(Agents {
-                action:
-                    AgentsAction::List { ask } | AgentsAction::Approve { ask, .. } | AgentsAction::Revoke { ask, .. },
-            }) => Some(ask),
+            Self::Token(Token { action }) => Some(action.ask()),
+            Self::Agents(Agents { action }) => Some(action.ask()),
             _ => None,
         }
     }

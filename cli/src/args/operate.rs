@@ -167,6 +167,14 @@ pub(crate) enum TokenAction {
     },
 }
 
+impl TokenAction {
+    /// Whom it asks. Every one of them is named, so that a new one cannot be forgotten.
+    pub(super) fn ask(&self) -> &Ask {
+        let (Self::List { ask } | Self::Add { ask, .. } | Self::Rotate { ask, .. } | Self::Revoke { ask, .. }) = self;
+        ask
+    }
+}
+
 /// `agents`.
 #[derive(Debug, Args)]
 pub(crate) struct Agents {
@@ -227,6 +235,19 @@ pub(crate) enum AgentsAction {
         #[command(flatten)]
         ask: Ask,
     },
+}
+
+impl AgentsAction {
+    /// Whom it asks.
+    pub(super) fn ask(&self) -> &Ask {
+        let (Self::List { ask }
+        | Self::Approve { ask, .. }
+        | Self::Invite { ask, .. }
+        | Self::Invitations { ask }
+        | Self::Withdraw { ask, .. }
+        | Self::Revoke { ask, .. }) = self;
+        ask
+    }
 }
 
 /// `declare-dead`.

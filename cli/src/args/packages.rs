@@ -37,6 +37,9 @@ pub(crate) struct Install {
     /// Replace files of another version that are there.
     #[arg(long)]
     pub(crate) replace: bool,
+    /// A person has agreed to it, where the host asks for that (`--confirm` of its agent).
+    #[arg(long)]
+    pub(crate) confirm: bool,
     /// Print the id and leave; the run goes on.
     #[arg(long)]
     pub(crate) detach: bool,
@@ -105,7 +108,9 @@ mod tests {
         let install = |name: &str, from: &str, replace| {
             let (name, from) = (self::name(name)?, source(from)?);
             let ask = Ask::default();
-            Ok::<_, String>(Install { name, host: "s".into(), from, replace, detach: false, ask }.command())
+            Ok::<_, String>(
+                Install { name, host: "s".into(), from, replace, detach: false, confirm: false, ask }.command(),
+            )
         };
         assert_eq!(install("reghdfe", "ssc", false).unwrap(), "ssc install reghdfe");
         assert_eq!(install("st_0083", "ssc", true).unwrap(), "ssc install st_0083, replace");

@@ -269,7 +269,11 @@ async fn gateway(context: &Context) -> Vec<Finding> {
             findings.push(if up > 0 {
                 ok("agents", found)
             } else {
-                problem("agents", found, "`longhaul hosts` says why; start one with `longhaul agent --gateway URL`")
+                problem(
+                    "agents",
+                    found,
+                    "`longhaul hosts` says why; `longhaul agents invite NAME` prints the command that joins one",
+                )
             });
             findings.extend(hosts.hosts.iter().filter_map(licence));
             findings.extend(hosts.hosts.iter().filter_map(limits));

@@ -33,6 +33,7 @@ async fn install(context: &Context, args: &Install) -> Result<u8, Failure> {
         key: Some(context.ids.name()),
         results: Some(false),
         again: true,
+        confirm: args.confirm,
         client: Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SubmitRequest::default()
     };

@@ -150,7 +150,7 @@ fn painted(line: &str, host: &HostView) -> String {
 fn plain_hosts(hosts: &Hosts, when: &When) -> String {
     let mut out = String::new();
     if hosts.hosts.is_empty() {
-        out.push_str("no agents yet: start one on a Stata host with `longhaul agent --gateway URL`\n");
+        out.push_str("no agents yet: `longhaul agents invite NAME` prints the command that joins one, to be run on its Stata host\n");
     } else {
         let rows: Vec<[String; 10]> = hosts.hosts.iter().map(|host| row(host, &hosts.pools, when)).collect();
         let head = ["HOST", "STATE", "RUNS", "FREE", "POOL", "ENGINES", "CORES", "VERSION", "SINCE", "WHERE"];

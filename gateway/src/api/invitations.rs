@@ -38,6 +38,9 @@ pub(super) struct Invite {
     expires_in: Option<f64>,
 }
 
+/// Longest name of a principal, bytes.
+const LONGEST_NAME: usize = 200;
+
 /// `POST /api/v1/agents/invitations`.
 pub(super) async fn add(
     State(frontend): State<Frontend>,
@@ -48,6 +51,11 @@ pub(super) async fn add(
     let principal = match ask.principal.as_deref().map(str::trim) {
         None => who.principal.clone(),
         Some("") => return Err(Problem::bad_request("field `for`: the name of a principal")),
+        Some(text) if text.len() > LONGEST_NAME || text.chars().any(char::is_control) => {
+            return Err(Problem::bad_request(format!(
+                "field `for`: the name of a principal has at most {LONGEST_NAME} bytes and no control characters"
+            )));
+        }
         Some(text) => named(&frontend, text).await?,
     };
     let expires = match ask.expires_in {

@@ -101,6 +101,11 @@ impl AuditFile {
         if this.len == 0 {
             this.begin(now_ms)?;
         }
+        if known.is_none() {
+            // From the first line on there is a head: without one it could not be told whether the end is missing.
+            found = found.or_else(|| last.map(|_| "the head of the audit log was missing".to_owned()));
+            this.sync()?;
+        }
         Ok((this, found))
     }
 

@@ -191,12 +191,14 @@ impl Fleet {
         Ok(meant)
     }
 
-    /// Withdraws an invitation.
+    /// Withdraws an invitation. `false` = an agent has used it meanwhile.
     ///
     /// # Errors
-    /// When the ledger cannot be written.
-    pub(crate) async fn withdraw(&self, invitation: &InvitationRecord) -> Result<(), LedgerError> {
-        self.0.ledger.withdraw_invitation(invitation.digest.clone(), self.0.deps.clock.unix_ms()).await
+    /// When the ledger cannot be used.
+    pub(crate) async fn withdraw(&self, invitation: &InvitationRecord) -> Result<bool, LedgerError> {
+        self.0.ledger.withdraw_invitation(invitation.digest.clone(), self.0.deps.clock.unix_ms()).await?;
+        let used = |one: &InvitationRecord| one.digest == invitation.digest && one.used.is_some();
+        Ok(!self.invitations().await?.iter().any(used))
     }
 
     /// The invitation of this token, if this newcomer may use it; else words for its owner.
@@ -222,6 +224,16 @@ impl Fleet {
             Some(words) => Err(words),
             None => Ok(found),
         })
+    }
+
+    /// Why a newcomer cannot be let in under its name, in words for its owner.
+    ///
+    /// # Errors
+    /// Such words.
+    pub(crate) async fn has_room_for(&self, who: &Newcomer) -> Result<(), String> {
+        let info = wire::AgentInfo { agent_id: who.agent_id.clone(), name: who.name.clone(), ..Default::default() };
+        let pins = self.0.pins.lock().await;
+        pins.judge(who.key, &info, false, self.0.deps.clock.unix_ms()).map(drop)
     }
 
     /// Lets a newcomer in: by an invitation that it may use, or as the gateway's own user; else words for its owner.

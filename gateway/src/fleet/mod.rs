@@ -96,7 +96,6 @@ struct Shared {
     ledger: Arc<dyn AgentStore>,
     dialer: Dialer,
     identities: Option<Identities>,
-    /// When agents' certificates end.
     ends: invitations::Ends,
     /// Changed only together with the ledger, so this lock is held over a ledger write.
     pins: tokio::sync::Mutex<Pins>,

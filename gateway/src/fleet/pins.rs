@@ -97,6 +97,13 @@ impl Pins {
                 pin.name
             )),
             Some(pin) if pin.name == info.name => Ok(pin.clone()),
+            Some(pin) if pin.joined == JoinedBy::Invitation && !faults::bug("invited_renamed") => Err(format!(
+                "its key ({}) was invited as {}: start this agent with --name {}; under another name it needs a data folder of its \
+                 own and an invitation for that name",
+                key.short(),
+                pin.name,
+                pin.name
+            )),
             _ => Ok(PinRecord {
                 key,
                 agent_id: info.agent_id.clone(),

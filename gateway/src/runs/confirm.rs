@@ -86,12 +86,22 @@ pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked)
     let about = about(&checked.code, &found);
     let elicited = checked.elicited.as_ref() == Some(&about);
     if rule.asks_for(&found) && !checked.confirm && !elicited && !faults::bug("unconfirmed_runs") {
-        let risks = rule.asked(&found).into_iter().cloned().collect();
-        return Err(SubmitError::Unconfirmed(Box::new(Unconfirmed { risks, hosts, about })));
+        // All that was found, since the word holds for all of it: the host that takes the run may ask for more than these do.
+        return Err(SubmitError::Unconfirmed(Box::new(Unconfirmed { risks: found, hosts, about })));
     }
-    if checked.confirm || elicited {
+    let (read, submission) = (!checked.code.is_empty(), &mut checked.submission);
+    // Code in which nothing was found needs no word, and a word that was given all the same would hold for whatever it becomes.
+    if (checked.confirm || elicited) && (!found.is_empty() || !read) {
         let how = if elicited { "elicitation" } else { "argument" };
-        checked.submission.confirmed = Some(wire::Confirmed { by: who.principal.to_string(), how: how.to_owned() });
+        submission.confirmed = Some(wire::Confirmed { by: who.principal.to_string(), how: how.to_owned() });
+        // The word is about these bytes: the agent starts no others.
+        if read
+            && matches!(submission.source, Some(Source::Path(_)))
+            && submission.code_sha256.is_empty()
+            && !faults::bug("agreed_code_may_change")
+        {
+            submission.code_sha256.clone_from(&checked.code);
+        }
     }
     Ok(())
 }

@@ -80,7 +80,14 @@ impl Runs {
         for mut one in self.0.fleet.withdrawable(word).await? {
             let event = Event::of(Kind::InvitationWithdrawn, who).with("agent", one.name.clone());
             self.0.audit.must(event.with("invitation", one.id())).await?;
-            self.0.fleet.withdraw(&one).await.map_err(AgentsError::Ledger)?;
+            if !self.0.fleet.withdraw(&one).await.map_err(AgentsError::Ledger)? {
+                return Err(AgentsError::Taken(format!(
+                    "agent {} has joined with invitation {} in this very moment: `longhaul agents revoke {}` removes it",
+                    one.name,
+                    one.id(),
+                    one.name
+                )));
+            }
             let now_ms = self.0.deps.clock.unix_ms();
             one.withdrawn_ms = Some(now_ms);
             withdrawn.push(view(&one, now_ms));

@@ -111,7 +111,8 @@ pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>, entry:
 
 /// Whether a file is code of Stata by its name.
 pub fn is_code(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, ending)| ["do", "ado", "doh", "mata"].contains(&ending))
+    let ending = path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| ["do", "ado", "doh", "mata"].contains(&ending.as_str()))
 }
 
 /// All risky commands of one file, `file` in the answers.
@@ -119,7 +120,8 @@ fn of_file(code: &[u8], file: &str) -> Vec<Risk> {
     if faults::bug("risks_unseen") {
         return Vec::new();
     }
-    let text = String::from_utf8_lossy(code);
+    // Editors of Windows begin a file with a mark of its encoding, which Stata skips.
+    let text = String::from_utf8_lossy(code.strip_prefix(b"\xef\xbb\xbf").unwrap_or(code));
     let mut macros = macros::Macros::default();
     let (mut risks, mut in_mata) = (Vec::new(), false);
     for reader::Command { line, text } in reader::commands(&text) {
@@ -235,6 +237,7 @@ mod tests {
         check("display ///\n  1\nerase ///\n x", &[(Erase, 3, false)]);
         check("generate rm = 1\nif rm > 2 display 1\nlocal erase x\nsysuse auto", &[]);
         check("program shell_x\nend\nlabel variable x \"shell\"", &[]);
+        check("\u{feff}erase x", &[(Erase, 1, false)]);
     }
 
     #[test]
@@ -250,9 +253,9 @@ mod tests {
     #[test]
     fn all_code_of_a_bundle_is_read_the_entry_first() {
         let files: [(&str, &[u8]); 4] =
-            [("a/b.do", b"erase x"), ("main.do", b"do a/b\nshell ls"), ("note.txt", b"erase x"), ("c.ado", b"rm x")];
+            [("a/b.do", b"erase x"), ("main.do", b"do a/b\nshell ls"), ("note.txt", b"erase x"), ("c.ADO", b"rm x")];
         let found: Vec<_> = of_files(files, "main.do").into_iter().map(|risk| (risk.file, risk.line)).collect();
-        assert_eq!(found, [(String::new(), 2), ("a/b.do".to_owned(), 1), ("c.ado".to_owned(), 1)]);
+        assert_eq!(found, [(String::new(), 2), ("a/b.do".to_owned(), 1), ("c.ADO".to_owned(), 1)]);
     }
 
     #[test]

@@ -150,6 +150,41 @@ async fn a_host_wants_a_person_to_agree() {
     assert_eq!(gateway.api.wait_end(run.run_id).await.state, RunState::Succeeded, "the control");
 }
 
+/// How a do-file ends that a person agreed to and that was changed while the run waited for the seat.
+async fn changed_after_the_word(faults: &str) -> (RunState, String) {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", faults);
+    let (gateway, _agent) = site(&lab, &["--confirm", "erase"]).await;
+    let before = gateway.api.submit_path(&lab.gated(), &["before"]).await.run_id;
+    gateway.api.wait_output(before, "started before").await;
+    let do_file = lab.file("agreed.do", "capture erase no.dta\n");
+    let agreed = SubmitRequest { path: Some(do_file.display().to_string()), confirm: true, ..SubmitRequest::default() };
+    let run = gateway.api.submit(&agreed).await.unwrap().run;
+    assert!(run.confirmed.is_some() && run.state == RunState::Queued, "{run:#?}");
+    fs::write(&do_file, "capture erase other.dta\n").unwrap();
+    lab.open_gate("before");
+    let end = gateway.api.wait_end(run.run_id).await;
+    (end.state, end.message.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_word_holds_for_the_bytes_that_it_was_about() {
+    let (state, message) = changed_after_the_word("").await;
+    assert_eq!(state, RunState::Errored, "{message}");
+    assert!(message.contains("changed"), "{message}");
+    assert_eq!(changed_after_the_word("bug=agreed_code_may_change").await.0, RunState::Succeeded, "the control");
+
+    // A host that asks for other commands may come later: the word is about all that was found, and the question names it.
+    let lab = lab!();
+    let (gateway, _agent) = site(&lab, &["--confirm", "erase"]).await;
+    let both = text("capture erase no.dta\nif 0 {\nshell true\n}\n");
+    let refused = gateway.api.submit(&both).await.unwrap_err().detail;
+    assert!(refused.contains("erases files") && refused.contains("runs a shell command"), "{refused}");
+    // A word about code in which nothing was found is not kept, so it holds for nothing that comes later.
+    let plain = SubmitRequest { confirm: true, ..text("display 1\n") };
+    assert_eq!(gateway.api.submit(&plain).await.unwrap().run.confirmed, None);
+}
+
 /// The answer to a call of the newer era by a client that can ask: with the person's answer, if there is one.
 async fn asked(client: &Mcp, arguments: &Value, answer: Option<(&str, &str)>) -> Value {
     let mut params = json!({"name": "stata_run_selection", "arguments": arguments, "_meta": asks()});

@@ -94,7 +94,7 @@ async fn no_token_is_printed_where_it_is_kept_and_none_is_put_into_a_command_lin
 async fn token_printed(lab: &Lab, terminal: bool) -> (String, [String; 2]) {
     let data = lab.path().join("gateway");
     let args = ["gateway", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
-    let greeted = "Agents join with";
+    let greeted = "Agents join by";
     let mut printed = [String::new(), String::new()];
     for (time, text) in printed.iter_mut().enumerate() {
         if terminal {

@@ -1,5 +1,7 @@
 //! `agents invite`, `agents invitations`, `agents withdraw`.
 
+use std::time::Duration;
+
 use longhaul_proto::api::{InvitationView, Invitations};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,9 +9,12 @@ use serde_json::{Value, json};
 use crate::{
     args::AgentsAction,
     context::{Context, Failure},
-    gateway_handle::{GatewayHandle, Need},
+    gateway_handle::{Begins, GatewayHandle, Need},
     output::{self, Out, When, say},
 };
+
+/// Longest time in which an invitation can be used; the gateway's own bound.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One of the three.
 ///
@@ -18,6 +23,9 @@ use crate::{
 pub(super) async fn run(context: &Context, action: &AgentsAction) -> Result<u8, Failure> {
     let path = "/api/v1/agents/invitations";
     let (method, path, body, as_json) = match action {
+        AgentsAction::Invite { expires, .. } if !(Duration::from_secs(1)..=LONGEST).contains(&expires.0) => {
+            return Err(Failure::usage("--expires: an invitation can be used for 1 s to 30 days"));
+        }
         AgentsAction::Invite { name, principal, expires, ask } => {
             let mut body = json!({"name": name, "expires_in": expires.0.as_secs_f64()});
             if let Some(principal) = principal {
@@ -33,7 +41,9 @@ pub(super) async fn run(context: &Context, action: &AgentsAction) -> Result<u8, 
         | AgentsAction::Approve { ask, .. }
         | AgentsAction::Revoke { ask, .. } => (Method::GET, path.to_owned(), None, ask.json),
     };
-    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    // A gateway inside this process would be gone before the agent came.
+    let begins = if matches!(action, AgentsAction::Invite { .. }) { Begins::Never } else { Begins::default() };
+    let gateway = GatewayHandle::open(context, Need { begins, ..Need::default() }).await?;
     let done = gateway.client.call(method, &path, body.as_ref()).await;
     gateway.close().await;
     let done = done?;

@@ -59,6 +59,10 @@ impl AgentCalls {
                 Err(words) => return refuse(&who.name, words),
             },
         };
+        // Before the lines that say that it joins.
+        if let Err(words) = fleet.has_room_for(&who).await {
+            return refuse(&who.name, words);
+        }
         let how = if invited { JoinedBy::Invitation } else { JoinedBy::Socket };
         if let Some(one) = &invitation {
             let used = Event::own(Kind::InvitationUsed).with("agent", who.name.clone()).with("invitation", one.id());

@@ -33,13 +33,13 @@ async fn mcp<S: AsRef<OsStr>>(lab: &Lab, args: impl IntoIterator<Item = S>) -> l
 #[tokio::test]
 async fn configuration_is_printed_for_each_client_and_installed_once() {
     let mut lab = lab!();
-    lab.env("LONGHAUL_GATEWAY", "http://gw.lab:7447").env("LONGHAUL_TOKEN", "lh_secret");
+    lab.env("LONGHAUL_GATEWAY", "https://gw.lab:7447").env("LONGHAUL_TOKEN", "lh_secret");
     for client in ["claude", "claude-desktop", "cursor", "vscode", "windsurf", "json"] {
         let ran = mcp(&lab, ["print", "--client", client]).await;
         assert_eq!(ran.status, 0, "{ran:#?}");
         let printed: Value = serde_json::from_str(&ran.out).unwrap();
         let text = printed.to_string();
-        assert!(text.contains("http://gw.lab:7447") && text.contains("lh_secret"), "{client}: {text}");
+        assert!(text.contains("https://gw.lab:7447") && text.contains("lh_secret"), "{client}: {text}");
     }
 
     // The user's existing file, reached by a symbolic link, keeps everything but the one entry.
@@ -61,7 +61,7 @@ async fn configuration_is_printed_for_each_client_and_installed_once() {
     assert_eq!(format!("{}{}", &text[..own], &text[end..]), foreign, "all else is as it was: {text}");
     assert!(fs::symlink_metadata(lab.path().join("home/.claude.json")).unwrap().is_symlink());
     let url = &serde_json::from_str::<Value>(&text).unwrap()["mcpServers"]["longhaul"]["url"];
-    assert_eq!(url, "http://gw.lab:7447/mcp");
+    assert_eq!(url, "https://gw.lab:7447/mcp");
 
     // A project's file is made, for the owner alone, and one that is not JSON is left alone.
     let project: PathBuf = lab.work().join(".mcp.json");

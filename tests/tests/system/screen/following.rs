@@ -35,7 +35,8 @@ fn status(rows: &[String]) -> (usize, Option<usize>) {
 /// Times and ids differ from run to run.
 fn masked(rows: &[String]) -> String {
     let (_, at) = status(rows);
-    let ids = rows.iter().any(|row| row.starts_with("run ")).then(|| rows[0].split(' ').nth(1)).flatten();
+    let ids = rows.iter().find(|row| row.starts_with("run "));
+    let ids = ids.and_then(|row| row.split(' ').nth(1));
     let mask = |(n, row): (usize, &String)| match ids {
         _ if Some(n) == at => row.replacen(|c: char| c.is_ascii_digit(), "0", 2),
         Some(id) if row.contains(id) => row.chars().map(|c| if c.is_ascii_hexdigit() { '0' } else { c }).collect(),

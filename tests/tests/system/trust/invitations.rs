@@ -1,6 +1,6 @@
 //! Who may join: an invitation is good for one agent, for a time, at one gateway, and its token crosses no wire in the clear.
 
-use std::{ffi::OsString, fs};
+use std::fs;
 
 use longhaul_proto::api::{AgentKeyView, AgentKeys, Invitations};
 use longhaul_tests::{
@@ -104,6 +104,33 @@ async fn an_invited_agent_joins_without_a_secret_and_serves_whom_it_was_invited_
     gateway.api.wait_output(run, "started mine").await;
     lab.open_gate("mine");
     gateway.api.wait_end(run).await;
+}
+
+/// Whether an invited agent that calls itself otherwise is let in under the other name.
+async fn renamed(faults: &str) -> bool {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", faults);
+    let gateway = lab.gateway().await;
+    let token = invite(&lab, &gateway, &["stata1"]).await;
+    let mut agent = guest(&lab, "stata1", &gateway, &["--join", &token]);
+    gateway.api.wait_host("stata1", "up").await;
+    agent.terminate().await;
+    let at = agent.spec.args.iter().position(|a| a == "stata1").unwrap();
+    agent.spec.args[at] = "prod".into();
+    agent.restart();
+    let told = || agent.printed().contains("was invited as stata1: start this agent with --name stata1");
+    wait::until(wait::SOON, "it is let in or told", async || {
+        let names = gateway.api.hosts().await.ok()?.hosts.into_iter().map(|host| (host.name, host.state));
+        let up = names.into_iter().any(|(name, state)| name == "prod" && state == "up");
+        (up || told()).then_some(up)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_invited_agent_keeps_its_name() {
+    assert!(!renamed("").await);
+    assert!(renamed("bug=invited_renamed").await, "the control");
 }
 
 /// A second agent comes with a token that was used: what it is told, and whether it is let in.
