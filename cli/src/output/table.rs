@@ -302,6 +302,6 @@ uses are known since 2026-11-22 15:00 UTC
         let text = hosts(&Hosts { hosts: vec![host], pools: vec![pool], ..Hosts::default() }, &When::new(true), false);
         assert!(text.contains("stata1: no Stata found\n"), "{text}");
         assert!(text.contains("lab   0/1"), "{text}");
-        assert!(hosts(&Hosts::default(), &When::new(true), false).contains("longhaul agent --gateway"));
+        assert!(hosts(&Hosts::default(), &When::new(true), false).contains("longhaul agents invite"));
     }
 }

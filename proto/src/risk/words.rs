@@ -64,7 +64,7 @@ mod tests {
             "line 1 erases files (erase x.dta); line 3 may run a shell command (`c' ls); line 4 erases files (rm a); 2 more"
         );
         let in_file = vec![Risk { file: "sub/b.do".into(), ..risks[0].clone() }];
-        assert_eq!(summary_of_kinds(&in_file), "sub/b.do:1 erases files");
+        assert_eq!(summary_of_kinds(&in_file), "`sub/b.do` line 1 erases files");
         assert_eq!(summary(&[]), "");
     }
 }
