@@ -312,6 +312,11 @@ impl Fleet {
         all
     }
 
+    /// Certificates of hosts that are forgotten are told no more.
+    pub(crate) fn forget_certificates(&self, hosts: &[String]) {
+        self.0.ends.all().retain(|_, (name, _)| !hosts.contains(name));
+    }
+
     /// When the gateway's own ends, Unix seconds.
     pub(crate) fn own_certificate_end(&self) -> Option<i64> {
         self.identities().map(Identities::until_s)

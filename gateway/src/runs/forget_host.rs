@@ -56,6 +56,7 @@ impl Runs {
             return Err(DrainError::InUse("it came back in this very moment, and stays".to_owned()));
         }
         self.0.fleet.resume(&hosts).await;
+        self.0.fleet.forget_certificates(&hosts);
         tracing::info!(by = %who.principal, ?hosts, "hosts are forgotten");
         Ok(Forgotten { hosts })
     }
