@@ -293,7 +293,7 @@ fn writer(path: &Path) -> Option<u32> {
 }
 
 /// Removes from a folder what [`is_unfinished`], when its writer is dead: a daemon that was killed while it wrote may leave
-/// one, and the next one writes under another name. Best effort: what cannot be removed is in nobody's way.
+/// one, and the next one writes under another name. Best effort: what cannot be removed does no harm.
 pub fn remove_unfinished(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

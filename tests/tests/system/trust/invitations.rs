@@ -142,7 +142,7 @@ async fn used_twice(faults: &str) -> (String, bool) {
     let first = guest(&lab, "stata1", &gateway, &["--join", &token]);
     gateway.api.wait_host("stata1", "up").await;
     drop(first);
-    // The name is free again for whoever has the token: the operator has revoked the first.
+    // The name is free again for the one that has the token: the operator has revoked the first.
     let data = gateway.daemon.data.to_str().unwrap();
     assert_eq!(lab.run(["agents", "revoke", "stata1", "--data", data]).await.status, 0);
     let thief = namesake(&lab, "thief", "stata1", &gateway, &["--join", &token]);
