@@ -6,7 +6,7 @@
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
-use crate::{hex, unhex};
+use crate::{hex, ids, unhex};
 
 /// From when to when a certificate holds, Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,13 @@ pub struct Validity {
     pub from_s: i64,
     /// Last second.
     pub until_s: i64,
+}
+
+/// When a certificate that lasts so long from now on is renewed: at two thirds of that, or up to a twentieth of it earlier, so
+/// that those that were issued together are not renewed together. Seconds from now.
+pub fn renewal_s(lasts_s: i64) -> i64 {
+    let jitter = ids::secret::<1>().map(|[byte]| i64::from(byte)).unwrap_or_default();
+    lasts_s * 2 / 3 - lasts_s * jitter / (255 * 20)
 }
 
 /// SHA-256 of a certificate in DER, as `openssl x509 -fingerprint -sha256` has it: 64 hexadecimal digits, here without

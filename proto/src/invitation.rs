@@ -4,12 +4,17 @@
 //! a secret of 128 bits and the gateway's address. The agent sends it to a gateway only that shows a certificate of that
 //! root, so no machine in between gets it. The gateway keeps its digest alone.
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 
 use crate::{hex, sha256_hex, unhex};
 
 /// Prefix of every such token, so that people and secret scanners recognise one.
 pub const PREFIX: &str = "lhj_";
+
+/// Longest time in which an invitation can be used.
+pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The version of the form.
 const VERSION: u8 = 1;

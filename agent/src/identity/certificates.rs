@@ -11,8 +11,9 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use longhaul_proto::{
+    certificate,
     clock::Clock,
-    durable, faults, ids, tasks,
+    durable, faults, tasks,
     transport::{Channel, Key, Name, Root, Shown},
     words,
 };
@@ -166,10 +167,7 @@ impl Certificates {
             return Err(format!("it is for {name}, and this is the agent {agent_id}"));
         }
         key.show(&chain).map_err(|error| words::chain(&error))?;
-        let jitter = ids::secret::<1>().map(|[byte]| i64::from(byte)).unwrap_or_default();
-        let lasts_s = validity.until_s - now_s;
-        // At two thirds of its life, or a little earlier: agents that joined together do not renew together.
-        let renew_s = now_s + lasts_s * 2 / 3 - lasts_s * jitter / (255 * 20);
+        let renew_s = now_s + certificate::renewal_s(validity.until_s - now_s);
         {
             let mut kept = self.kept();
             kept.shown = Some(Times { renew_s, until_s: validity.until_s });

@@ -2,19 +2,12 @@
 //!
 //! Of a bundle that is every do-file and ado-file in it. A do-file on this host that the code calls is read by Stata alone.
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use longhaul_proto::wire::submission::Source;
+use longhaul_proto::{risk::is_code, wire::submission::Source};
 
-use super::source::Code;
+use super::source::{Code, beginning};
 use crate::stata::installs;
-
-/// Bytes of one file that are looked through.
-const LOOK_AT: u64 = 8 << 20;
 
 /// Where the lock is: below the home of the user, where Stata has the user's packages too, so that all agents of the user
 /// have one. `data` is where it is for a user without a home.
@@ -26,7 +19,7 @@ pub(crate) fn lock(home: Option<&Path>, data: &Path) -> PathBuf {
 /// Whether the code of a run installs packages, as far as its text tells. Its files lie in `work`.
 pub(super) fn installs(code: &Code, source: Option<&Source>, work: &Path) -> bool {
     let named = |bytes: &[u8]| installs::named(bytes).is_some();
-    let at = |path: &Path| read(path).is_some_and(|bytes| named(&bytes));
+    let at = |path: &Path| beginning(path).is_some_and(|bytes| named(&bytes));
     let own = named(&code.bytes) || code.at.as_deref().is_some_and(at);
     own || match source {
         Some(Source::Bundle(bundle)) => bundle.files.iter().any(|file| is_code(&file.path) && named(&file.content)),
@@ -35,16 +28,6 @@ pub(super) fn installs(code: &Code, source: Option<&Source>, work: &Path) -> boo
         }
         _ => false,
     }
-}
-
-fn is_code(path: &str) -> bool {
-    Path::new(path).extension().is_some_and(|ending| ["do", "ado", "doh"].iter().any(|code| ending == *code))
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LOOK_AT).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

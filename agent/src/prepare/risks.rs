@@ -3,7 +3,7 @@
 //! The gateway asks when the run is submitted. Here the bytes count that are executed: a do-file may have been changed
 //! meanwhile, and one that no agent could be asked about was not looked at before.
 
-use std::{fs::File, io::Read, path::Path};
+use std::path::Path;
 
 use longhaul_proto::{
     faults,
@@ -12,10 +12,7 @@ use longhaul_proto::{
     wire::{self, submission::Source},
 };
 
-use super::source::{Code, Problem};
-
-/// Bytes of one file that are looked through.
-const LOOK_AT: u64 = 8 << 20;
+use super::source::{Code, Problem, beginning};
 
 /// Refuses a run to which a person must agree and did not. The files of a bundle lie in `work`.
 pub(super) fn check(
@@ -45,7 +42,7 @@ pub(super) fn check(
 
 fn found(code: &Code, source: Option<&Source>, work: &Path) -> Vec<Risk> {
     let own = match &code.at {
-        Some(at) => read(at).unwrap_or_default(),
+        Some(at) => beginning(at).unwrap_or_default(),
         None => code.bytes.clone(),
     };
     match source {
@@ -56,18 +53,12 @@ fn found(code: &Code, source: Option<&Source>, work: &Path) -> Vec<Risk> {
         Some(Source::Stored(stored)) if !stored.entry.is_empty() => {
             let others = stored.files.iter().filter(|file| file.path != stored.entry && risk::is_code(&file.path));
             let others: Vec<_> =
-                others.filter_map(|file| Some((file.path.as_str(), read(&work.join(&file.path))?))).collect();
+                others.filter_map(|file| Some((file.path.as_str(), beginning(&work.join(&file.path))?))).collect();
             let all = others.iter().map(|(path, content)| (*path, content.as_slice()));
             risk::of_files(all.chain([(stored.entry.as_str(), own.as_slice())]), &stored.entry)
         }
         _ => risk::of_code(&own),
     }
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LOOK_AT).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

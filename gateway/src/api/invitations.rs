@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use longhaul_proto::api::{InvitationView, Invitations};
+use longhaul_proto::{
+    api::{InvitationView, Invitations},
+    invitation::LONGEST,
+};
 use serde::Deserialize;
 
 use super::{operator::Operator, strict};
@@ -21,8 +24,6 @@ use crate::{
 
 /// How long an invitation can be used of which nothing else is said: time to walk to the host.
 const LIFE: Duration = Duration::from_secs(3600);
-/// Longest time that it can be used, seconds: 30 days.
-const MOST: f64 = 30.0 * 24.0 * 3600.0;
 
 /// Body of `POST /api/v1/agents/invitations`.
 #[derive(Debug, Deserialize)]
@@ -60,7 +61,9 @@ pub(super) async fn add(
     };
     let expires = match ask.expires_in {
         None => LIFE,
-        Some(seconds) if seconds.is_finite() && (1.0..=MOST).contains(&seconds) => Duration::from_secs_f64(seconds),
+        Some(seconds) if seconds.is_finite() && (1.0..=LONGEST.as_secs_f64()).contains(&seconds) => {
+            Duration::from_secs_f64(seconds)
+        }
         Some(_) => return Err(Problem::bad_request("field `expires_in`: seconds from now, 1 to 2592000 (30 days)")),
     };
     let inviting = Inviting { name: ask.name, principal, expires, gateway: address(&frontend) };

@@ -12,7 +12,6 @@ use std::{
 use longhaul_proto::{
     certificate,
     clock::Clock,
-    ids,
     transport::{Key, KeyError, Name, Root, Shown, identity::Unproven},
     words,
 };
@@ -186,8 +185,11 @@ impl Identities {
             .ok_or_else(|| TlsError::Make("the gateway's key is of another kind".into()))?;
         let issued = self.sign(&Name::Gateway { cluster: self.0.cluster.clone() }, &holder, now_s)?;
         self.0.key.show(&issued.chain).map_err(|error: KeyError| TlsError::Make(Box::new(error)))?;
-        *self.changing() =
-            Changing { until_s: issued.until_s, renew_s: now_s + renewal_s(issued.until_s - now_s), trouble: None };
+        *self.changing() = Changing {
+            until_s: issued.until_s,
+            renew_s: now_s + certificate::renewal_s(issued.until_s - now_s),
+            trouble: None,
+        };
         Ok(())
     }
 
@@ -207,13 +209,6 @@ impl Identities {
             }
         }
     }
-}
-
-/// When a certificate that lasts so long from now on is renewed: at two thirds of that, or a little earlier, so that those
-/// that were issued together are not renewed together. Seconds.
-fn renewal_s(lasts_s: i64) -> i64 {
-    let jitter = ids::secret::<1>().map(|[byte]| i64::from(byte)).unwrap_or_default();
-    lasts_s * 2 / 3 - lasts_s * jitter / (255 * 20)
 }
 
 /// A public key of the kind that [`Key`] makes: a point of P-256.

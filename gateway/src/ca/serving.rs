@@ -7,7 +7,7 @@ use std::{
 
 use longhaul_proto::{
     clock::Clock,
-    faults, ids, tasks,
+    faults, tasks,
     transport::{Certified, Https},
     words,
 };
@@ -213,9 +213,7 @@ fn issue(
     };
     let pem = authority.issue(leaf, &key, now_s)?;
     let certified = Certified::from_pem(&pem, &key.serialize_pem()).map_err(|e| TlsError::Make(Box::new(e)))?;
-    let jitter = ids::secret::<1>().map(|[byte]| u32::from(byte)).unwrap_or_default();
-    let early = lifetime * jitter / (255 * 20);
-    let due = i64::try_from((lifetime * 2 / 3).saturating_sub(early).as_secs()).unwrap_or(i64::MAX);
+    let due = longhaul_proto::certificate::renewal_s(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / 255));
     Ok((certified, Changing { renew_s: now_s.saturating_add(due), names, trouble: None }))
 }
 

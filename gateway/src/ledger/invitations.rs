@@ -14,8 +14,9 @@ pub trait InvitationStore: Send + Sync + 'static {
     fn invite(&self, invitation: InvitationRecord) -> Answer<'_, ()>;
     /// All invitations, the oldest first.
     fn invitations(&self) -> Answer<'_, Vec<InvitationRecord>>;
-    /// Withdraws an invitation that was neither used nor withdrawn; another stays as it is.
-    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, ()>;
+    /// Withdraws an invitation that was not used; one that was withdrawn stays as it is. `false` = it was used, or there is
+    /// none.
+    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool>;
     /// Uses an invitation for the key of this pin, at the time of the pin, and stores the pin; both or neither. An
     /// invitation that this key has used is used once more: an agent may not have heard the answer. `false` = it may not
     /// be used (any more), and nothing has changed.

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use longhaul_proto::{
     faults,
     risk::{self, Confirm, Confirmed, Risk},
-    sha256_hex, tasks,
+    tasks,
     wire::{self, submission::Source},
 };
 
-use super::{Inner, SubmitError, check::Checked};
+use super::{Inner, SubmitError, check::Checked, seal::SealKey};
 use crate::model::{Identity, Principal};
 
 /// Bytes of one file of code that are looked through.
@@ -32,7 +32,7 @@ pub struct Unconfirmed {
     pub risks: Vec<Risk>,
     /// The hosts that ask for it.
     pub hosts: Vec<String>,
-    /// What is agreed to, as a digest: other code takes another word.
+    /// What is agreed to, by whom: other code takes another word, and only this gateway can make it.
     pub about: String,
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked)
     };
     checked.submission.risks = risk::to_wire(&found);
     let (hosts, rule) = asking(inner, checked, &found);
-    let about = about(&checked.code, &found);
+    let about = about(&inner.seal, &who.principal, &checked.code, &found);
     let elicited = checked.elicited.as_ref() == Some(&about);
     if rule.asks_for(&found) && !checked.confirm && !elicited && !faults::bug("unconfirmed_runs") {
         // All that was found, since the word holds for all of it: the host that takes the run may ask for more than these do.
@@ -127,10 +127,10 @@ fn asking(inner: &Inner, checked: &Checked, found: &[Risk]) -> (Vec<String>, Con
     (hosts.into_iter().collect(), all)
 }
 
-/// A digest of what is agreed to.
-fn about(code: &str, risks: &[Risk]) -> String {
+/// What is agreed to, by whom.
+fn about(seal: &SealKey, who: &Principal, code: &str, risks: &[Risk]) -> String {
     let risks = serde_json::to_vec(risks).unwrap_or_default();
-    sha256_hex(&[code.as_bytes(), &risks].concat())[..32].to_owned()
+    seal.question([who.to_string().as_bytes(), code.as_bytes(), &risks])
 }
 
 /// The risky commands of code that is kept as blobs.
@@ -170,9 +170,14 @@ mod tests {
     #[test]
     fn a_word_is_about_this_code() {
         let risks = risk::of_code(b"erase x\n");
-        assert_eq!(about("a", &risks), about("a", &risks));
-        assert_ne!(about("a", &risks), about("b", &risks));
-        assert_ne!(about("a", &risks), about("a", &risk::of_code(b"erase y\n")));
+        let (seal, other) = (SealKey::of([1; 32]), SealKey::of([2; 32]));
+        let [ann, ben] = ["ann", "ben"].map(Principal::local);
+        let same = about(&seal, &ann, "a", &risks);
+        assert_eq!(about(&seal, &ann, "a", &risks), same);
+        assert_ne!(about(&seal, &ann, "b", &risks), same);
+        assert_ne!(about(&seal, &ann, "a", &risk::of_code(b"erase y\n")), same);
+        assert_ne!(about(&seal, &ben, "a", &risks), same);
+        assert_ne!(about(&other, &ann, "a", &risks), same, "a caller cannot make it");
         let asked = Unconfirmed { risks, hosts: vec!["s1".into(), "s2".into()], about: String::new() };
         assert_eq!(
             asked.to_string(),

@@ -20,6 +20,9 @@ pub const SEAL_KEY: &str = "seal-key";
 /// Names the format, and keeps the digest from meaning anything elsewhere.
 const DOMAIN: &[u8] = b"longhaul request seal 1\0";
 
+/// The same, of questions to a person.
+const QUESTION: &[u8] = b"longhaul question 1\0";
+
 /// The key that requests are sealed with. Cheap to clone.
 #[derive(Clone)]
 pub struct SealKey(Arc<[u8; 32]>);
@@ -84,14 +87,26 @@ impl SealKey {
         faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&summary.seal)))
     }
 
-    /// HMAC takes keys of any length, so this never fails.
+    /// What names a question to a person, so that an answer is about it and no caller can answer what was not asked.
+    pub(super) fn question(&self, about: [&[u8]; 3]) -> String {
+        if faults::bug("questions_unsealed") {
+            return longhaul_proto::sha256_hex(&about.concat());
+        }
+        self.keyed(QUESTION, about).map(|mac| longhaul_proto::hex(&mac)).unwrap_or_default()
+    }
+
     fn mac(&self, sealed: &Sealed<'_>) -> Option<[u8; 32]> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0).ok()?;
-        mac.update(DOMAIN);
         let Sealed { run, issuer, subject, key, digest } = sealed;
         // The issuer of a local principal is no part, so that what was sealed before there were issuers stays sealed.
         let issuer = (!issuer.is_empty()).then_some(issuer.as_bytes());
-        for part in [run.as_bytes(), subject.as_bytes(), key.as_bytes(), digest].into_iter().chain(issuer) {
+        self.keyed(DOMAIN, [run.as_bytes(), subject.as_bytes(), key.as_bytes(), digest].into_iter().chain(issuer))
+    }
+
+    /// HMAC takes keys of any length, so this never fails.
+    fn keyed<'a>(&self, domain: &[u8], parts: impl IntoIterator<Item = &'a [u8]>) -> Option<[u8; 32]> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0).ok()?;
+        mac.update(domain);
+        for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }

@@ -24,7 +24,7 @@ pub fn summary_of_kinds(risks: &[Risk]) -> String {
 fn one(risk: &Risk) -> String {
     let place = match risk.file.as_str() {
         "" => format!("line {}", risk.line),
-        // A name that somebody chose: it must not read as a sentence of ours.
+        // The caller chose the name: it must not read as a sentence of ours.
         file => format!("`{}` line {}", command(file).replace('`', "'"), risk.line),
     };
     let (does, may) = match risk.kind {

@@ -199,6 +199,31 @@ async fn asked(client: &Mcp, arguments: &Value, answer: Option<(&str, &str)>) ->
         .unwrap_or_else(|| serde_json::from_str(&said).unwrap_or_else(|_| panic!("no answer in {said}")))
 }
 
+/// The kind of answer to a call that brings a word along although its question was never asked: what it would be about can be
+/// computed by who knows the code.
+async fn forged(gateway: &Gateway, client: &Mcp) -> String {
+    let code = "capture erase forged.dta\n";
+    let who = gateway.api.submit(&text("display 7\n")).await.unwrap().run.principal;
+    let risks = serde_json::to_vec(&longhaul_proto::risk::of_code(code.as_bytes())).unwrap();
+    let about = [who.as_bytes(), longhaul_proto::sha256_hex(code.as_bytes()).as_bytes(), &risks].concat();
+    let state = longhaul_proto::sha256_hex(&about);
+    let said = asked(client, &json!({"selection": code}), Some(("accept", &state))).await;
+    said["result"]["resultType"].as_str().unwrap_or("complete").to_owned()
+}
+
+#[tokio::test]
+async fn what_was_not_asked_cannot_be_answered() {
+    let mut lab = lab!();
+    let (gateway, _agent) = site(&lab, &["--confirm", "erase"]).await;
+    assert_eq!(forged(&gateway, &client(&gateway)).await, "input_required");
+    assert_eq!(gateway.api.list().await.unwrap().runs.len(), 1, "the run of the question alone");
+    drop(gateway);
+    lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=questions_unsealed");
+    let (gateway, _agent) = site(&lab, &["--confirm", "erase"]).await;
+    assert_ne!(forged(&gateway, &client(&gateway)).await, "input_required", "the control");
+}
+
 #[tokio::test]
 async fn a_person_is_asked_by_the_client_of_the_newer_era() {
     let lab = lab!();

@@ -9,7 +9,11 @@ mod inspect;
 mod places;
 mod stored;
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause};
 
@@ -17,6 +21,16 @@ pub(crate) use bundle::unpack;
 pub(crate) use inspect::Missing;
 pub use places::Places;
 pub(crate) use stored::lay_out;
+
+/// Bytes of one file that are looked through for what its code names.
+const LOOK_AT: u64 = 8 << 20;
+
+/// As much of a file as is looked through; `None` = it cannot be read.
+pub(super) fn beginning(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(LOOK_AT).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
 
 /// Code that may be run.
 #[derive(Clone, Debug, PartialEq, Eq)]

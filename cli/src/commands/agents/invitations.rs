@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use longhaul_proto::api::{InvitationView, Invitations};
+use longhaul_proto::{
+    api::{InvitationView, Invitations},
+    invitation::LONGEST,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,9 +15,6 @@ use crate::{
     gateway_handle::{Begins, GatewayHandle, Need},
     output::{self, Out, When, say},
 };
-
-/// Longest time in which an invitation can be used; the gateway's own bound.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One of the three.
 ///

@@ -100,8 +100,8 @@ pub(super) async fn an_invitation_is_used_once(ledger: &dyn Ledger) {
     assert!(of("a", pin(11, 40)).await.unwrap());
     assert!(!of("a", pin(12, 50)).await.unwrap(), "another key");
     assert!(of("a", pin(11, 5000)).await.unwrap(), "the same key again, at any time");
-    for (digest, at_ms) in [("c", 60), ("c", 61), ("a", 61), ("x", 61)] {
-        ledger.withdraw_invitation(digest.to_owned(), at_ms).await.unwrap();
+    for (digest, at_ms, done) in [("c", 60, true), ("c", 61, true), ("a", 61, false), ("x", 61, false)] {
+        assert_eq!(ledger.withdraw_invitation(digest.to_owned(), at_ms).await.unwrap(), done, "{digest} at {at_ms}");
     }
     assert!(!of("c", pin(12, 62)).await.unwrap(), "it was withdrawn");
     let used = InvitationRecord { used: Some((40, Fingerprint([11; 32]))), ..invitation("a", 20) };

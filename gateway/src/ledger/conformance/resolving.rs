@@ -177,7 +177,7 @@ impl InvitationStore for Resolving {
     methods! {
         write invite(invitation: InvitationRecord) -> ();
         read invitations() -> Vec<InvitationRecord>;
-        write withdraw_invitation(digest: String, at_ms: i64) -> ();
+        write withdraw_invitation(digest: String, at_ms: i64) -> bool;
         write use_invitation(digest: String, pin: PinRecord) -> bool;
     }
 }

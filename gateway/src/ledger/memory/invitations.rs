@@ -19,14 +19,12 @@ impl InvitationStore for MemoryLedger {
         self.answer(|state| Ok(state.invitations.clone()))
     }
 
-    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, ()> {
+    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool> {
         self.answer(|state| {
-            let open =
-                |of: &&mut InvitationRecord| of.digest == digest && of.withdrawn_ms.is_none() && of.used.is_none();
-            if let Some(found) = state.invitations.iter_mut().find(open) {
-                found.withdrawn_ms = Some(at_ms);
-            }
-            Ok(())
+            let unused = |of: &&mut InvitationRecord| of.digest == digest && of.used.is_none();
+            let Some(found) = state.invitations.iter_mut().find(unused) else { return Ok(false) };
+            found.withdrawn_ms.get_or_insert(at_ms);
+            Ok(true)
         })
     }
 

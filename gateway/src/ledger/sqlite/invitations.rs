@@ -46,12 +46,12 @@ impl InvitationStore for SqliteLedger {
         .boxed()
     }
 
-    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, ()> {
+    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool> {
         self.write((digest, at_ms), |db, (digest, at_ms)| {
             let withdraw =
-                "UPDATE invitations SET withdrawn = ? WHERE digest = ? AND withdrawn IS NULL AND used IS NULL";
+                "UPDATE invitations SET withdrawn = coalesce(withdrawn, ?) WHERE digest = ? AND used IS NULL";
             let withdraw = sqlx::query(withdraw).bind(at_ms).bind(digest);
-            async move { Ok(withdraw.execute(db).await.map(drop)?) }.boxed()
+            async move { Ok(withdraw.execute(db).await?.rows_affected() > 0) }.boxed()
         })
     }
 

@@ -354,7 +354,7 @@ impl InvitationStore for SimLedger {
     fn invitations(&self) -> Answer<'_, Vec<InvitationRecord>> {
         self.model.invitations()
     }
-    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, ()> {
+    fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool> {
         self.write(move || self.model.withdraw_invitation(digest, at_ms))
     }
     fn use_invitation(&self, digest: String, pin: PinRecord) -> Answer<'_, bool> {

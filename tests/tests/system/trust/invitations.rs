@@ -31,7 +31,7 @@ pub(crate) fn guest(lab: &Lab, name: &str, gateway: &Gateway, more: &[&str]) -> 
 }
 
 /// Another one that calls itself so, in a folder of its own.
-pub(crate) fn namesake(lab: &Lab, folder: &str, name: &str, gateway: &Gateway, more: &[&str]) -> Daemon {
+pub(crate) fn called(lab: &Lab, folder: &str, name: &str, gateway: &Gateway, more: &[&str]) -> Daemon {
     let data = lab.path().join(folder);
     let mut spec = lab.agent_spec(name, gateway, &[more, &["--data", data.to_str().unwrap()]].concat());
     spec.log = lab.path().join(format!("logs/{folder}.log"));
@@ -145,7 +145,7 @@ async fn used_twice(faults: &str) -> (String, bool) {
     // The name is free again for the one that has the token: the operator has revoked the first.
     let data = gateway.daemon.data.to_str().unwrap();
     assert_eq!(lab.run(["agents", "revoke", "stata1", "--data", data]).await.status, 0);
-    let thief = namesake(&lab, "thief", "stata1", &gateway, &["--join", &token]);
+    let thief = called(&lab, "thief", "stata1", &gateway, &["--join", &token]);
     let over = || {
         let printed = thief.printed();
         (printed.contains("used before, by another agent") || printed.contains("registered gateway="))
@@ -199,7 +199,7 @@ async fn an_invitation_ends_can_be_withdrawn_and_is_for_one_name_at_one_gateway(
     let listed = lab.run(["agents", "invitations", "--data", &data]).await.out;
     assert!(["expired", "withdrawn", "open"].iter().all(|state| listed.contains(state)), "{listed}");
     // The control: the right name, with the same token.
-    let _agent = namesake(&lab, "right", "stata3", &gateway, &["--join", &named]);
+    let _agent = called(&lab, "right", "stata3", &gateway, &["--join", &named]);
     gateway.api.wait_host("stata3", "up").await;
     let taken = lab.run(["agents", "invite", "stata3", "--data", &data]).await;
     assert!(taken.status != 0 && taken.err.contains("longhaul agents revoke stata3"), "{taken:#?}");
