@@ -14,7 +14,7 @@
 //! Modules use each other one way:
 //!
 //! ```text
-//! start -> register, service -> provenance, data, draw, identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
+//! start -> register, service -> provenance, data, draw, identity -> runs -> help -> prepare, outcome, executor, metrics -> follow -> spool -> os
 //!                                                      (these and follow) -> stata
 //! ```
 
@@ -24,6 +24,7 @@ pub mod executor;
 pub mod follow;
 mod help;
 mod identity;
+pub mod metrics;
 pub mod os;
 mod outcome;
 mod prepare;

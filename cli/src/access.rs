@@ -220,6 +220,38 @@ pub(crate) fn keep(data: &Path, url: &str, login: Login) -> io::Result<()> {
     durable::replace(&data.join("logins.json"), &serde_json::to_vec_pretty(&all)?)
 }
 
+/// Puts another secret of a token where this one is kept; which files have it now.
+///
+/// # Errors
+/// When the data folder cannot be written to.
+pub(crate) fn replace_token(data: &Path, before: &str, token: &str) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    if faults::bug("rotated_token_is_not_kept") {
+        return Ok(files);
+    }
+    let own = data.join("credentials.json");
+    let read_own = fs::read(&own).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    if let Some(mut own_token) = read_own.filter(|own| own["token"] == before) {
+        own_token["token"] = token.into();
+        let mut text = serde_json::to_vec_pretty(&own_token)?;
+        text.push(b'\n');
+        durable::replace(&own, &text)?;
+        files.push(own.display().to_string());
+    }
+    let mut logins = read(data);
+    let mut found = false;
+    for login in logins.values_mut().filter(|login| login.token.as_deref() == Some(before)) {
+        login.token = Some(token.to_owned());
+        found = true;
+    }
+    if found {
+        let file = data.join("logins.json");
+        durable::replace(&file, &serde_json::to_vec_pretty(&logins)?)?;
+        files.push(file.display().to_string());
+    }
+    Ok(files)
+}
+
 /// Forgets what was kept of a gateway; `false` = nothing was.
 ///
 /// # Errors

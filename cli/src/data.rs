@@ -123,6 +123,23 @@ impl Data {
         }
     }
 
+    /// The gateway of the agent that worked here last.
+    pub(crate) fn agents_gateway(&self) -> Option<String> {
+        let url = fs::read_to_string(self.0.join("agent/gateway")).ok()?;
+        Some(url.trim().to_owned()).filter(|url| !url.is_empty())
+    }
+
+    /// Writes down the gateway of the agent that works here, for `doctor`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn write_agents_gateway(&self, url: &str) -> io::Result<()> {
+        if self.agents_gateway().as_deref() == Some(url) {
+            return Ok(());
+        }
+        durable::replace(&self.0.join("agent/gateway"), format!("{url}\n").as_bytes())
+    }
+
     /// The owner's token.
     pub(crate) fn credentials(&self) -> Option<Credentials> {
         read(&self.0.join("credentials.json"))

@@ -9,6 +9,9 @@ pub(crate) const SYSTEM: u8 = 4;
 /// The command stopped waiting, and the run goes on.
 pub(crate) const GOES_ON: u8 = 6;
 
+/// The gateway refuses this agent, until a person does something about it.
+pub(crate) const REFUSED: u8 = 7;
+
 /// The status for a run in this state; an unfinished run goes on.
 pub(crate) fn of_state(state: RunState) -> u8 {
     state.meaning().map_or(GOES_ON, |m| m.exit_status)

@@ -154,6 +154,9 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
         retry: run.retry.map(Into::into),
         name: run.name.clone(),
         note: run.note.clone(),
+        priority: run.priority.map(Into::into),
+        priority_reason: run.reason.clone(),
+        notify: run.notify.clone(),
         client: Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SubmitRequest::default()
     };

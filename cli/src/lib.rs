@@ -27,6 +27,7 @@ mod gateway_handle;
 mod input;
 mod output;
 mod printer;
+mod request_span;
 mod run_limits;
 mod serve;
 mod service_manager;
@@ -41,16 +42,18 @@ use longhaul_proto::{clock::Clock, telemetry};
 use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
-        agents, audit, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, login, own,
-        packages, results, run, runs, simple, stata, stata_help, tokens,
+        agents, audit, background, backup, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, login,
+        notify, own, packages, quotas, results, run, runs, simple, stata, stata_help, tokens, wait,
     },
     config::{Config, Env},
     context::{Context, Failure},
     output::{When, say, say_json},
 };
 
-/// How long exporting the last spans may take.
-const FLUSH: Duration = Duration::from_secs(2);
+/// How long sending the last spans may take; a collector that refuses them or hangs already is not waited for.
+const FLUSH: Duration = Duration::from_millis(300);
+/// The same for a daemon, which may have many.
+const FLUSH_OF_DAEMON: Duration = Duration::from_secs(1);
 /// The log of a daemon by default.
 const DAEMON_LOG: &str = "info";
 /// That of `up`, whose gateway tells of each run already what its agent would tell again.
@@ -125,18 +128,28 @@ fn configured(cli: &Cli) -> Result<u8, Failure> {
         .build()
         .map_err(|error| Failure::system(format!("cannot start: {error}")))?;
     let done = runtime.block_on(async {
-        let (service, filter) = match &cli.command {
-            Command::Gateway(_) => ("longhaul-gateway", DAEMON_LOG),
-            Command::Agent(_) => ("longhaul-agent", DAEMON_LOG),
-            Command::Up(up) if !up.background => ("longhaul", UP_LOG),
-            _ => ("longhaul", "error"),
+        let (service, filter, flush) = match &cli.command {
+            Command::Gateway(_) => ("longhaul-gateway", DAEMON_LOG, FLUSH_OF_DAEMON),
+            Command::Agent(_) => ("longhaul-agent", DAEMON_LOG, FLUSH_OF_DAEMON),
+            Command::Up(up) if !up.background => ("longhaul", UP_LOG, FLUSH_OF_DAEMON),
+            _ => ("longhaul", "error", FLUSH),
         };
-        let endpoint = context.config.settings.otlp_endpoint.clone();
-        let options = telemetry::Options { filter: filter.into(), endpoint, ..Default::default() };
+        let settings = &context.config.settings;
+        let daemon = matches!(&cli.command, Command::Gateway(_) | Command::Agent(_) | Command::Up(_));
+        let options = telemetry::Options {
+            filter: filter.into(),
+            endpoint: settings.otlp_endpoint.clone(),
+            details: settings.trace_details.unwrap_or_default(),
+            trace_url: settings.trace_url.as_ref().map(|url| url.0.clone()),
+            logs: daemon.then_some(settings.otlp_logs.unwrap_or_default()),
+            ..Default::default()
+        };
         let telemetry = telemetry::init(service, options).map_err(|error| Failure::usage(error.to_string()))?;
         let done = dispatch(&context, &cli.command).await;
+        // What there is by now is on its way while the rest of this process ends.
+        telemetry::flush_soon();
         context.tasks.shutdown(LEAVE).await;
-        telemetry.shutdown(FLUSH).await;
+        telemetry.shutdown(flush).await;
         done
     });
     runtime.shutdown_timeout(LEAVE);
@@ -155,7 +168,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Run(args) => Box::pin(run::run(context, args)).await,
         Command::Packages(args) => Box::pin(packages::packages(context, args)).await,
         Command::Rerun(args) => Box::pin(run::rerun(context, args)).await,
-        Command::Wait(args) => Box::pin(run::wait(context, args)).await,
+        Command::Wait(args) => Box::pin(wait::wait(context, args)).await,
         Command::Log(args) => Box::pin(log::log(context, args)).await,
         Command::Cancel(args) => Box::pin(simple::cancel(context, args)).await,
         Command::Show(args) => Box::pin(simple::show(context, args)).await,
@@ -168,6 +181,10 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::StataHelp(args) => Box::pin(stata_help::stata_help(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Audit(args) => Box::pin(audit::audit(context, args)).await,
+        Command::Notify(args) => Box::pin(notify::notify(context, args)).await,
+        Command::Backup(args) => Box::pin(backup::backup(context, args)).await,
+        Command::Restore(args) => Box::pin(backup::restore(context, args)).await,
+        Command::Quotas(args) => Box::pin(quotas::quotas(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
         Command::Agents(args) => Box::pin(agents::agents(context, args)).await,
@@ -186,6 +203,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Completions { shell } => own::completions(*shell),
         Command::Man { folder } => own::man(folder),
         Command::Config { action: ConfigAction::Template } => own::template(),
+        Command::Config { action: ConfigAction::Check } => own::check(context),
         Command::Standin(_) | Command::Supervise(_) => {
             Err(Failure::usage("`standin` and `supervise` take no options of ours: write them right after `longhaul`"))
         }

@@ -1,11 +1,13 @@
 //! Turns settings into the parts that serve: a gateway, an agent, their listeners.
 
 pub(crate) mod joining;
+mod notify;
+pub(crate) mod numbers;
 
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use longhaul_agent::{Choice, MinFree, Serve};
-use longhaul_gateway::options::proxies::Network;
+use longhaul_gateway::options::{proxies::Network, quotas::QuotaRules, timeouts::PoolTimeouts};
 use longhaul_proto::{egress::Egress, private, words};
 use tokio::net::TcpListener;
 
@@ -83,6 +85,8 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.restored = s.restored.unwrap_or(false);
     o.pools = s.pools.clone().unwrap_or_default();
     o.egress_pools = egress_pools(context)?;
+    o.quotas = quotas(s)?;
+    o.pool_timeouts = pool_timeouts(s)?;
     put(&mut o.heartbeat, s.heartbeat.map(|t| t.0));
     put(&mut o.silent_after, s.silent_after.map(|t| t.0));
     put(&mut o.lost_after, s.lost_after.map(|t| t.0));
@@ -101,6 +105,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.min_free = min_free(s);
     put(&mut o.keep_uploads, s.keep_uploads.map(|t| t.0));
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
+    o.notify = notify::options(s)?;
     o.audit.settings = config::told(s);
     o.audit.required = s.audit == Some(AuditMode::Required);
     put(&mut o.audit.max_file, s.audit_file.map(|b| b.0.max(MIN_AUDIT_FILE)));
@@ -136,6 +141,22 @@ fn egress_pools(context: &Context) -> Result<BTreeMap<String, Egress>, Failure> 
         Ok((pool.clone(), Egress { set_in: set_in.clone(), ..rule }))
     };
     rules.map(read).collect()
+}
+
+/// How much principals and groups may use.
+fn quotas(s: &Settings) -> Result<QuotaRules, Failure> {
+    let none = BTreeMap::new();
+    let (quotas, groups) = (s.quotas.as_ref().unwrap_or(&none), s.groups.as_ref().unwrap_or(&none));
+    QuotaRules::read(quotas, groups).map_err(Failure::usage)
+}
+
+/// Limits on running, by pool.
+fn pool_timeouts(s: &Settings) -> Result<PoolTimeouts, Failure> {
+    let read = |(pool, text): (&String, &String)| {
+        let limits = text.parse().map_err(|e| Failure::usage(format!("`pool_timeouts`, pool {pool}: {e}")))?;
+        Ok((pool.clone(), limits))
+    };
+    s.pool_timeouts.iter().flatten().map(read).collect()
 }
 
 /// Where a setting was made, for those whom it refuses something.

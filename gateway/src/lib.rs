@@ -22,6 +22,7 @@
 pub mod api;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod blobs;
 pub mod ca;
 mod draw;
@@ -35,6 +36,7 @@ pub mod mcp;
 pub mod metrics;
 pub mod mirror;
 pub mod model;
+pub mod notify;
 pub mod options;
 pub mod problem;
 pub mod runs;

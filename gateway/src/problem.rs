@@ -4,12 +4,14 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use longhaul_proto::api;
+use longhaul_proto::api::{self, QuotaKind};
 
 use crate::{
     audit::NotAudited,
     blobs::BlobError,
     ledger::LedgerError,
+    model::OverQuota,
+    notify::NotifyError,
     runs::{
         AgentsError, ControlError, DataError, DoFileError, DrainError, FindError, HelpError, ReadError, RerunError,
         SubmitError,
@@ -34,6 +36,7 @@ pub fn problem(status: StatusCode, kind: &str, title: &str, detail: impl Into<St
         status: status.as_u16(),
         detail: detail.into(),
         missing: Vec::new(),
+        quota: None,
     };
     Problem { body, retry_after: None }
 }
@@ -142,6 +145,8 @@ impl From<SubmitError> for Problem {
                 retry_after: Some(*retry_after),
                 ..problem(StatusCode::TOO_MANY_REQUESTS, "busy", "Too many runs are waiting", detail)
             },
+            SubmitError::OverQuota(over) => over_quota(over),
+            SubmitError::Forbidden(_) => problem(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
             SubmitError::KeyTaken { .. } => problem(StatusCode::CONFLICT, "key-taken", "The key is taken", detail),
             SubmitError::Ledger(_) | SubmitError::Unsettled(_) => {
                 logged(&error);
@@ -179,6 +184,7 @@ impl From<HelpError> for Problem {
         match &error {
             HelpError::Malformed => Self::bad_request(detail),
             HelpError::NotFound { .. } => problem(StatusCode::NOT_FOUND, "unknown-topic", "No such help", detail),
+            HelpError::UnknownHost(_) => problem(StatusCode::NOT_FOUND, "unknown-host", "No such host", detail),
             HelpError::NoAgent(_) | HelpError::Unanswered { .. } => Self::unavailable(detail),
         }
     }
@@ -218,6 +224,26 @@ impl From<NotAudited> for Problem {
     }
 }
 
+impl From<NotifyError> for Problem {
+    fn from(error: NotifyError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            NotifyError::Malformed(_) | NotifyError::Unknown { .. } => Self::bad_request(detail),
+            NotifyError::NoWebhooks | NotifyError::NoMail | NotifyError::NotAllowed { .. } => {
+                problem(StatusCode::FORBIDDEN, "receiver-not-allowed", "Nothing is sent there", detail)
+            }
+            NotifyError::TooMany => problem(StatusCode::CONFLICT, "too-many-receivers", "Too many receivers", detail),
+            NotifyError::NotThere => problem(StatusCode::NOT_FOUND, "unknown-receiver", "No such receiver", detail),
+            NotifyError::Shown(_) => problem(StatusCode::CONFLICT, "secret-shown", "It is shown once", detail),
+            NotifyError::Unaudited(_) => Self::unavailable(detail),
+            NotifyError::Ledger(_) => {
+                logged(&error);
+                Self::unavailable(detail)
+            }
+        }
+    }
+}
+
 impl From<DrainError> for Problem {
     fn from(error: DrainError) -> Self {
         let detail = error.to_string();
@@ -241,6 +267,7 @@ impl From<AgentsError> for Problem {
         match &error {
             AgentsError::Forbidden => Self::operators_only(),
             AgentsError::Unknown(_) => problem(StatusCode::NOT_FOUND, "unknown-agent", "No such agent", detail),
+            AgentsError::Malformed(_) => Self::bad_request(detail),
             AgentsError::Unaudited(_) => Self::unavailable(detail),
             AgentsError::Taken(_) => problem(StatusCode::CONFLICT, "agent-taken", "Another key is in the way", detail),
             AgentsError::Ledger(_) => {
@@ -300,6 +327,17 @@ impl From<DataError> for Problem {
     }
 }
 
+/// 429, or 507 for bytes: a quota of the caller is reached.
+pub fn over_quota(over: &OverQuota) -> Problem {
+    let status = match over.reached.kind {
+        QuotaKind::Kept => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::TOO_MANY_REQUESTS,
+    };
+    let mut problem = problem(status, "quota", "A quota is reached", over.to_string());
+    problem.body.quota = Some(Box::new(over.reached.clone()));
+    Problem { retry_after: over.retry_after, ..problem }
+}
+
 /// What is wrong with a blob.
 fn of_blob(error: &BlobError) -> Problem {
     let detail = error.to_string();
@@ -308,6 +346,7 @@ fn of_blob(error: &BlobError) -> Problem {
         BlobError::Full { .. } => {
             problem(StatusCode::INSUFFICIENT_STORAGE, "blobs-full", "You have as many blobs as you may", detail)
         }
+        BlobError::OverQuota(over) => over_quota(over),
         BlobError::NoRoom(_) => problem(StatusCode::INSUFFICIENT_STORAGE, "no-room", "The disk is full", detail),
         BlobError::NoUpload(_) => problem(StatusCode::NOT_FOUND, "unknown-upload", "No such upload", detail),
         BlobError::OtherLength { .. } => problem(StatusCode::CONFLICT, "other-length", "Another length", detail),

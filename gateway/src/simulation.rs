@@ -21,6 +21,7 @@ use crate::{
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
+    notify::{Notify, secret::SigningKey},
     runs::{Guards, Kept, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
     wall_clock::WallClock,
 };
@@ -62,7 +63,10 @@ pub async fn start(
     let dialing = Dialing { greeter, dialer, identities: None };
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url, remembered);
     let blobs = Blobs::new(&mirrors.with_extension("blobs"), ledger.clone(), BlobLimits::of(&options), &deps);
-    let kept = Kept { mirrors: Mirrors::new(mirrors, options.max_output), blobs, audit: Audit::off() };
+    let audit = Audit::off();
+    let key = SigningKey::of([8; 32]);
+    let notify = Notify::new(options.clone(), ledger.clone(), audit.clone(), metrics.clone(), deps.clone(), key);
+    let kept = Kept { mirrors: Mirrors::new(mirrors, options.max_output), blobs, audit, notify };
     let wall_clock = WallClock::new(deps.clock.clone(), ledger.newest_ms().await?);
     let incarnation = deps.ids.name();
     let owner = ledger.take_over(incarnation.clone()).await?;

@@ -1,6 +1,8 @@
 //! Starting and stopping a gateway.
 
 mod doors;
+mod guards;
+mod secrets;
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,10 +17,10 @@ use std::{
 use axum::Router;
 use longhaul_proto::{
     durable,
-    join::{JoinSecret, SecretTooShort},
+    join::SecretTooShort,
     private,
     tasks::Tasks,
-    transport::{Greeter, Key, KeyError, Role},
+    transport::{Greeter, KeyError, Role},
 };
 use rmcp::ServerHandler;
 use rustix::fs::{FlockOperation, flock};
@@ -28,20 +30,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Deps, Options,
     audit::{self, Audit},
-    auth,
+    auth, backup,
     blobs::{BlobLimits, Blobs},
     ca,
     fleet::{Dialing, Fleet, Remembered, connection},
     frontend::{Core, Frontend},
     http::{self, FleetService},
-    key_store::{self, KeyStore, KeyStoreError},
+    key_store::{self, KeyStoreError},
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
     mcp,
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{Guards, Kept, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
-    wall_clock::WallClock,
+    notify::Notify,
+    runs::{Kept, Runs, upkeep},
 };
+use secrets::Secrets;
 
 /// Agents that were not heard for this long are not remembered at a start.
 const REMEMBER_AGENTS: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -74,6 +77,12 @@ pub enum StartError {
         /// The process that holds it, as it described itself in the lock file.
         holder: String,
     },
+    /// A restore into the folder was broken off.
+    #[error(
+        "`longhaul restore` into {0} did not come to its end, so that not all of a gateway is there: empty the folder and restore \
+         again"
+    )]
+    HalfRestored(PathBuf),
     /// The ledger cannot be used.
     #[error("cannot open the ledger")]
     Ledger(#[source] LedgerError),
@@ -148,39 +157,11 @@ pub async fn start_with<H>(
 where
     H: ServerHandler + Clone + Sync,
 {
-    open(options, listener, deps, Box::new(|frontend| mcp::router(frontend, handler(frontend)))).await
+    // Large, and needed once: its callers do not become as large.
+    Box::pin(open(options, listener, deps, Box::new(|frontend| mcp::router(frontend, handler(frontend))))).await
 }
 
 type MakeMcp = Box<dyn FnOnce(&Frontend) -> Router + Send>;
-
-/// The gateway's own secrets and keys, which the first start makes.
-struct Secrets {
-    /// What a new agent proves.
-    join: JoinSecret,
-    task_key: auth::handles::TaskKey,
-    seal: SealKey,
-    /// What agents know this gateway by. It is not in the ledger's folder: a lost ledger is rebuilt from the agents.
-    key: Key,
-}
-
-impl Secrets {
-    fn ensure(keys: &dyn KeyStore, options: &Options) -> Result<Self, StartError> {
-        let join = match &options.join_secret {
-            Some(text) => JoinSecret::new(text)?,
-            None => auth::credentials::join_secret(keys).map_err(|e| StartError::Credentials(e.into()))?,
-        };
-        let task_key = auth::handles::TaskKey::ensure(keys)?;
-        let seal = SealKey::ensure(keys)?;
-        // Unlike the others, a new one is a stranger's to the agents: its error says so.
-        let no_key = || StartError::Key(KeyError::Content { path: keys.place(GATEWAY_KEY) });
-        let pem = match keys.ensure(GATEWAY_KEY, &|| Key::new_pem().map_err(io::Error::other)) {
-            Err(KeyStoreError::Content { .. }) => return Err(no_key()),
-            kept => kept?,
-        };
-        let key = Key::from_pem(&pem).map_err(|_| no_key())?;
-        Ok(Self { join, task_key, seal, key })
-    }
-}
 
 /// What the ledger knows of agents, without those that were not heard for long.
 async fn remembered(ledger: &dyn Ledger, deps: &Deps) -> Result<Remembered, StartError> {
@@ -191,29 +172,14 @@ async fn remembered(ledger: &dyn Ledger, deps: &Deps) -> Result<Remembered, Star
     Ok(remembered)
 }
 
-/// What guards old runs: against a ledger that is a restored backup, a wrong clock, agents that invent runs, and a gateway
-/// that had them before this one.
-async fn guards(
-    ledger: &dyn Ledger,
-    options: &Options,
-    deps: &Deps,
-    seal: SealKey,
-    incarnation: &str,
-) -> Result<Guards, StartError> {
-    let restore_guard = RestoreGuard::of(ledger, options.restored).await.map_err(StartError::Ledger)?;
-    let wall_clock = WallClock::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
-    if let Some(words) = wall_clock.doubt(0) {
-        tracing::error!("{words}");
-    }
-    let owner = ledger.take_over(incarnation.to_owned()).await.map_err(StartError::Ledger)?;
-    Ok(Guards { restore_guard, wall_clock, seal, owner })
-}
-
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
     let options = Arc::new(options);
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let home = options.data.join("gateway");
     private::check_folder(&options.data)?;
+    if backup::is_half_restored(&options.data) {
+        return Err(StartError::HalfRestored(options.data.clone()));
+    }
     let failed = |source| StartError::Data { folder: options.data.clone(), source };
     durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
     let lock = lock(&home, &options.data)?;
@@ -225,16 +191,17 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
 
     // The ledger's writer ends last, so it is not among the tasks that the shutdown waits for first.
     let ledger_tasks = Tasks::new();
-    let ledger = SqliteLedger::open(&home, &deps.ids.name(), &ledger_tasks).await.map_err(StartError::Ledger)?;
-    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let metrics = Arc::new(Metrics::pushed(&options.push_metrics));
+    let opened =
+        SqliteLedger::open_measured(&home, &deps.ids.name(), &ledger_tasks, Some(metrics.ledger.clone())).await;
+    let ledger: Arc<dyn Ledger> = Arc::new(opened.map_err(StartError::Ledger)?);
     let incarnation = deps.ids.name();
     let audit = open_audit(&options, &deps, &incarnation, &ledger_tasks).await?;
-    let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
+    let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock, &audit).await;
     let (_, first_token) = credentials.map_err(StartError::Credentials)?;
-    let Secrets { join, task_key, seal, key } = Secrets::ensure(&keys, &options)?;
+    let Secrets { join, task_key, seal, signing, key } = Secrets::ensure(&keys, &options)?;
 
     let remembered = remembered(&*ledger, &deps).await?;
-    let metrics = Arc::new(Metrics::default());
     let identities =
         ca::Identities::open(&keys, ledger.cluster_id(), key.clone(), options.agent_certificate_lifetime, &deps.clock)?;
     deps.tasks.spawn_until_stop(identities.clone().keep(deps.clock.clone()));
@@ -245,8 +212,9 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     let fleet =
         Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url.clone(), remembered);
-    let guards = guards(&*ledger, &options, &deps, seal, &incarnation).await?;
-    let kept = kept(&home, &options, ledger.clone(), audit.clone(), &deps);
+    let guards = guards::of(&*ledger, &options, &deps, seal, &incarnation).await?;
+    let notify = Notify::new(options.clone(), ledger.clone(), audit.clone(), metrics.clone(), deps.clone(), signing);
+    let kept = kept(&home, &options, ledger.clone(), (audit.clone(), notify.clone()), &deps);
     let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), kept, guards, metrics.clone(), deps.clone());
     fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?).await;
     audit.note(audit::started(&options, addr, &url, ledger.cluster_id()));
@@ -256,6 +224,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         runs: runs.clone(),
         blobs: runs.0.blobs.clone(),
         ledger,
+        notify,
         metrics,
         certificates,
         task_key,
@@ -273,6 +242,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let service = FleetService::new(&runs, core.incarnation.clone());
     let tasks = core.deps.tasks.clone();
     keep_up(&tasks, &runs);
+    tasks.spawn_until_stop(core.notify.clone().deliver());
     if let Some(certificates) = core.certificates.clone() {
         tasks.spawn_until_stop(certificates.keep(core.deps.clock.clone()));
     }
@@ -290,11 +260,18 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
 }
 
 /// What the gateway's folder keeps in files.
-fn kept(home: &Path, options: &Options, ledger: Arc<dyn Ledger>, audit: Audit, deps: &Deps) -> Kept {
+fn kept(
+    home: &Path,
+    options: &Options,
+    ledger: Arc<dyn Ledger>,
+    (audit, notify): (Audit, Notify),
+    deps: &Deps,
+) -> Kept {
     Kept {
         mirrors: Mirrors::new(&home.join("mirror"), options.max_output),
         blobs: Blobs::new(&home.join("blobs"), ledger, BlobLimits::of(options), deps),
         audit,
+        notify,
     }
 }
 
@@ -346,7 +323,9 @@ impl Gateway {
         let _ = tokio::time::timeout(left(), self.uses.save()).await;
         let closed = tokio::time::timeout(left(), self.core.audit.close()).await.is_ok();
         let closed = tokio::time::timeout(left(), self.core.ledger.close()).await.is_ok() && closed;
-        self.ledger_tasks.shutdown(left()).await && clean && closed
+        let closed = self.ledger_tasks.shutdown(left()).await && closed;
+        self.core.metrics.meters.shutdown().await;
+        clean && closed
     }
 }
 
@@ -383,6 +362,7 @@ fn lock(home: &Path, data: &Path) -> Result<File, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key_store::KeyStore;
 
     /// Moving it away would make the gateway a stranger to its agents, which the error of the other keys does not say.
     #[test]

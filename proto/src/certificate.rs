@@ -4,9 +4,8 @@
 //! operators and monitors ask for; the few bytes of DER on the way there are read here.
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use sha2::{Digest, Sha256};
 
-use crate::{hex, ids, unhex};
+use crate::{hex, ids, sha256_hex, unhex};
 
 /// From when to when a certificate holds, Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub fn renewal_s(lasts_s: i64) -> i64 {
 /// SHA-256 of a certificate in DER, as `openssl x509 -fingerprint -sha256` has it: 64 hexadecimal digits, here without
 /// colons and in lower case.
 pub fn fingerprint(der: &[u8]) -> String {
-    hex(&Sha256::digest(der))
+    sha256_hex(der)
 }
 
 /// A fingerprint as people paste it, with colons or without, in the form of [`fingerprint`]; `None` = it is none.

@@ -15,6 +15,10 @@ pub trait Source: Send + Sync {
     fn unix_ms(&self) -> i64;
     /// Time since some fixed moment of this process; never goes back.
     fn monotonic(&self) -> Duration;
+    /// Wall-clock time since the Unix epoch, as finely as it is known.
+    fn unix_time(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.unix_ms()).unwrap_or_default())
+    }
 }
 
 struct System {
@@ -29,6 +33,12 @@ impl Source for System {
     }
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
+    }
+    fn unix_time(&self) -> Duration {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let off = crate::faults::clock_offset_ms();
+        let by = Duration::from_millis(off.unsigned_abs());
+        if off < 0 { now.saturating_sub(by) } else { now + by }
     }
 }
 
@@ -47,6 +57,11 @@ impl Clock {
     /// Wall-clock time, Unix milliseconds.
     pub fn unix_ms(&self) -> i64 {
         self.0.unix_ms()
+    }
+
+    /// Wall-clock time since the Unix epoch, as finely as it is known, for what is shorter than a millisecond.
+    pub fn unix_time(&self) -> Duration {
+        self.0.unix_time()
     }
 
     /// Monotonic time since some fixed moment of this process.

@@ -48,6 +48,18 @@ impl FromStr for RunId {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for RunId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
+        let uuid = Some(SchemaFormat::Custom("uuid".to_owned()));
+        ObjectBuilder::new().schema_type(Type::String).format(uuid).description(Some("The id of a run.")).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for RunId {}
+
 impl serde::Serialize for RunId {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)

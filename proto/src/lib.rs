@@ -17,6 +17,7 @@
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
 //! - [`free_space`]: how much of a disk must stay free;
+//! - [`health`]: what probes by gRPC are told;
 //! - [`progress`]: the numbers of progress notifications;
 //! - [`private`]: folders and files that must be this user's alone;
 //! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`invitation`]: the token
@@ -26,6 +27,7 @@
 //! - [`stata_log`]: Stata's logs, line by line;
 //! - [`visible`]: text from outside, made harmless before it is shown; [`words`]: amounts and errors for people.
 
+pub mod amounts;
 pub mod api;
 pub mod back_off;
 pub mod certificate;
@@ -41,6 +43,7 @@ pub mod faults;
 pub mod files;
 pub mod free_space;
 pub mod grpc_transport;
+pub mod health;
 pub mod ids;
 pub mod invitation;
 pub mod join;
@@ -118,6 +121,5 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// SHA-256 of some bytes, as lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    hex(&sha2::Sha256::digest(bytes))
+    digest::ContentDigest::of(bytes).to_string()
 }

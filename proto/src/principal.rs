@@ -136,6 +136,14 @@ impl Typed {
         }
     }
 
+    /// The subject that was typed, with an issuer or without.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Whole(principal) => principal.subject(),
+            Self::Bare(subject) => subject,
+        }
+    }
+
     /// The principal that is meant, given those that are known.
     ///
     /// # Errors
@@ -151,6 +159,14 @@ impl Typed {
         }
         let typed = |one: &Principal| if one.issuer == LOCAL { format!("{LOCAL}:{one}") } else { one.to_string() };
         Err(AmbiguousPrincipal { candidates: all.into_iter().map(typed).collect(), subject })
+    }
+
+    /// The principal that is meant where what else is known does not matter: a subject alone is the local one.
+    pub fn alone(self) -> Principal {
+        match self {
+            Self::Whole(principal) => principal,
+            Self::Bare(subject) => Principal::local(subject),
+        }
     }
 
     /// Whether this names `principal`, where what else is known does not matter: a subject alone is the local one.

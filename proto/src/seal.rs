@@ -21,18 +21,19 @@
 
 use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
+use crate::{
+    digest::GrowingDigest,
+    wire::{self, submission::Source},
+};
 
-use crate::wire::{self, submission::Source};
-
-struct Items(Sha256);
+struct Items(GrowingDigest);
 
 impl Items {
     fn item(&mut self, field: u32, parts: &[&[u8]]) {
-        self.0.update(field.to_le_bytes());
-        self.0.update(u32::try_from(parts.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.0.update(&field.to_le_bytes());
+        self.0.update(&u32::try_from(parts.len()).unwrap_or(u32::MAX).to_le_bytes());
         for part in parts {
-            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(&(part.len() as u64).to_le_bytes());
             self.0.update(part);
         }
     }
@@ -119,7 +120,7 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
         confirmed: _,
         risks: _,
     } = submission;
-    let mut items = Items(Sha256::new());
+    let mut items = Items(GrowingDigest::default());
     items.text(1, run_id);
     items.text(2, principal);
     items.text(3, key);
@@ -144,7 +145,7 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
     items.text(20, request_sha256);
     items.number(21, u64::from_le_bytes(i64::from(*retry).to_le_bytes()));
     items.text(23, principal_issuer);
-    items.0.finalize().into()
+    items.0.finish().bytes()
 }
 
 #[cfg(test)]

@@ -4,6 +4,33 @@ use std::{error::Error, time::Duration};
 
 use crate::visible;
 
+/// A place: `1st`, `2nd`, `11th`.
+pub fn ordinal(n: u32) -> String {
+    let ending = match (n % 10, n % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{n}{ending}")
+}
+
+/// At most `max` characters, the last of them `…` where some were cut off.
+pub fn cut(text: &str, max: usize) -> String {
+    if text.chars().nth(max).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// The name that was most likely meant by one that is not among them; `None` = all are too different.
+pub fn nearest<'a>(name: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let far = name.len().div_ceil(3).max(2);
+    let near = among.into_iter().map(|known| (strsim::levenshtein(name, known), known)).min();
+    near.filter(|(distance, _)| *distance <= far).map(|(_, known)| known)
+}
+
 /// Longest name of a do-file with its arguments in a line, characters.
 const NAMED: usize = 60;
 
@@ -111,6 +138,13 @@ pub fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_ends_with_a_mark() {
+        assert_eq!(cut(&"é".repeat(5), 5), "é".repeat(5));
+        assert_eq!(cut(&"é".repeat(6), 5), "éééé…");
+        assert_eq!((cut("", 0), cut("a", 0)), (String::new(), "…".to_owned()));
+    }
 
     #[test]
     fn people_read_times_and_sizes() {

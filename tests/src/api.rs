@@ -7,10 +7,14 @@ use longhaul_proto::{
     ids::RunId,
     state::RunState,
 };
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 
-use crate::{sse::Events, wait};
+use crate::{
+    http::{Answered, Request},
+    sse::Events,
+    wait,
+};
 
 /// One principal's access to one gateway.
 #[derive(Clone, Debug)]
@@ -70,12 +74,17 @@ impl Api {
         &self.token
     }
 
-    /// A request with the token, for calls that have no method here.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    /// A request with the token, for calls that have no method here. Its answer is compared with the API's description.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        Request::new(self.raw(method.clone(), path), &method, path)
+    }
+
+    /// A request with the token whose answer is compared with nothing.
+    pub fn raw(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
 
-    async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Answer<T> {
+    async fn answer<T: DeserializeOwned>(request: Request) -> Answer<T> {
         let response = request.timeout(Duration::from_secs(60)).send().await.expect("the gateway answers");
         read(response).await
     }
@@ -209,7 +218,7 @@ pub fn ended(state: RunState) -> bool {
     !matches!(state, RunState::Queued | RunState::Starting | RunState::Running)
 }
 
-async fn good(response: Response) -> Answer<Response> {
+async fn good(response: Answered) -> Answer<Answered> {
     if response.status().is_success() {
         return Ok(response);
     }
@@ -222,7 +231,7 @@ async fn good(response: Response) -> Answer<Response> {
 ///
 /// # Errors
 /// With the gateway's problem.
-pub async fn read<T: DeserializeOwned>(response: Response) -> Answer<T> {
-    let text = good(response).await?.text().await.unwrap_or_default();
+pub async fn read<T: DeserializeOwned>(response: impl Into<Answered>) -> Answer<T> {
+    let text = good(response.into()).await?.text().await.unwrap_or_default();
     Ok(serde_json::from_str(&text).unwrap_or_else(|e| panic!("not the object it should be ({e}): {text}")))
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     api::Api,
     daemon::{Daemon, Spec},
-    processes, wait,
+    failures, processes, wait,
 };
 
 /// Variables of the test's own environment that the daemons and commands get.
@@ -61,6 +61,7 @@ impl From<Output> for Ran {
 impl Lab {
     /// An empty lab for `program`.
     pub fn new(program: &str) -> Self {
+        failures::keep();
         let dir = tempfile::Builder::new().prefix("longhaul-lab-").tempdir().unwrap();
         for name in ["home/work", "logs"] {
             fs::create_dir_all(dir.path().join(name)).unwrap();
@@ -277,6 +278,7 @@ impl Drop for Lab {
                 let from = lines.len().saturating_sub(200);
                 eprintln!("---- {} (last lines)\n{}", entry.path().display(), lines[from..].join("\n"));
             }
+            eprintln!("---- what failed, again\n{}", failures::last().unwrap_or_default());
         }
         // Twice: a dying process may have just started another.
         for _ in 0..2 {

@@ -87,7 +87,7 @@ impl Mcp {
         if let (Some(all), Value::Object(more)) = (params["_meta"].as_object_mut(), meta) {
             all.extend(more);
         }
-        let mut request = self.api.request(Method::POST, "/mcp");
+        let mut request = self.api.raw(Method::POST, "/mcp");
         request = request.header("accept", "application/json, text/event-stream");
         request = request.header("mcp-protocol-version", REVISION).header("mcp-method", method);
         if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {

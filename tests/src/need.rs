@@ -6,9 +6,15 @@
 //! beside loopback), `testssl` (the program of this name), `node` (the official TypeScript SDKs, old and new, in the
 //! folder `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the
 //! Inspector and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`), `readstat` (foreign libraries for Stata
-//! data files, `LONGHAUL_TEST_PYTHON`), `pdftoppm` (poppler's, on the path), `parquet` (a foreign library for Parquet,
-//! `LONGHAUL_TEST_PYTHON`), `nginx` (a real one, with curl and openssl), `systemd` (its programs that read units and lists
-//! of users and folders; it need not run).
+//! data files, `LONGHAUL_TEST_PYTHON`), `prometheus` (`prometheus`, `promtool`, `alertmanager`, in the
+//! folder `LONGHAUL_TEST_PROMETHEUS`), `pdftoppm` (poppler's, on the path), `parquet` (a foreign library for Parquet,
+//! `LONGHAUL_TEST_PYTHON`), `schemathesis` (a foreign program that reads the API's description and tries it,
+//! `LONGHAUL_TEST_SCHEMATHESIS`), `nginx` (a real one, with curl and openssl), `systemd` (its programs that read units and lists
+//! of users and folders; it need not run), `debian` (a root that debootstrap made, `LONGHAUL_TEST_DEBIAN`, and the right to
+//! enter it), `old-debian` (one of an old release, `LONGHAUL_TEST_OLD_DEBIAN`, for a program that was built for an old C
+//! library, `LONGHAUL_TEST_ZIGBUILD`), `alertmanager` (the one of that folder, and the right to show it its templates in a mount
+//! namespace), `webhook-and-smtp` (a foreign library that verifies webhooks, and an SMTP server, `LONGHAUL_TEST_PYTHON`), `lintian` and
+//! `rpmbuild` (the programs of these names), `dpkg-deb` (likewise).
 
 use std::{
     env,
@@ -90,11 +96,70 @@ pub fn collector() -> Option<PathBuf> {
     file("collector", "LONGHAUL_TEST_COLLECTOR", "ci/rotel-agent")
 }
 
+/// `st`, schemathesis' program.
+pub fn schemathesis() -> Option<PathBuf> {
+    file("schemathesis", "LONGHAUL_TEST_SCHEMATHESIS", "ci/venv/bin/st")
+}
+
+/// The folder with `prometheus`, `promtool`, and `alertmanager`.
+pub fn prometheus() -> Option<PathBuf> {
+    file("prometheus", "LONGHAUL_TEST_PROMETHEUS", "ci/prometheus")
+}
+
+/// How an Alertmanager is started.
+#[derive(Debug)]
+pub struct Alertmanager {
+    /// The folder with it and with `prometheus`.
+    pub tools: PathBuf,
+    /// The program to start.
+    pub program: PathBuf,
+    /// The arguments before its own.
+    pub before: Vec<String>,
+}
+
+/// Where Debian's Alertmanager reads its own templates, and nowhere else: `templates:` of its configuration adds to them.
+const TEMPLATES: &str = "/usr/share/prometheus/alertmanager";
+
+/// An Alertmanager that can start: it sees its templates in a mount namespace of its own, so that nothing has to be
+/// installed (that for e-mail is empty, of which no test sends any); where there are no such namespaces, the system must have them.
+pub fn alertmanager() -> Option<Alertmanager> {
+    let tools = prometheus()?;
+    let program = tools.join("alertmanager");
+    let templates = tools.join("default.tmpl");
+    let trial = ["-rm", "mount", "-t", "tmpfs", "none", "/usr/share"];
+    let can = std::process::Command::new("unshare").args(trial).output().is_ok_and(|trial| trial.status.success());
+    if can && templates.exists() {
+        let script = format!(
+            "mount -t tmpfs none /usr/share && mkdir -p {TEMPLATES} && cp \"$1\" {TEMPLATES} && : > {TEMPLATES}/email.tmpl && shift && exec \"$@\""
+        );
+        let before =
+            ["-rm", "sh", "-c", &script, "sh", &templates.display().to_string(), &program.display().to_string()]
+                .map(str::to_owned)
+                .to_vec();
+        return Some(Alertmanager { tools, program: "unshare".into(), before });
+    }
+    if Path::new(TEMPLATES).join("email.tmpl").exists() {
+        return Some(Alertmanager { tools, program, before: Vec::new() });
+    }
+    skip("alertmanager", &format!("it needs the templates in {TEMPLATES}, or namespaces that this user may make"));
+    None
+}
+
 /// Whether poppler's `pdftoppm` is on the path, which draws PDFs.
 pub fn pdftoppm() -> bool {
     let found = std::process::Command::new("pdftoppm").arg("-v").output().is_ok();
     if !found {
         skip("pdftoppm", "no `pdftoppm` on the path; the package poppler-utils has it");
+    }
+    found
+}
+
+/// A program on the path; `package` has it.
+pub fn program(name: &str, package: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+    if found.is_none() {
+        skip(name, &format!("no `{name}` on the path: the package {package} has it"));
     }
     found
 }
@@ -123,10 +188,5 @@ pub fn second_address() -> Option<std::net::Ipv4Addr> {
 
 /// `testssl`, which tries what a TLS server offers.
 pub fn testssl() -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    let found = env::split_paths(&path).map(|folder| folder.join("testssl")).find(|program| program.is_file());
-    if found.is_none() {
-        skip("testssl", "no `testssl` on the path: `apt-get install testssl.sh bsdextrautils`");
-    }
-    found
+    program("testssl", "testssl.sh, with bsdextrautils,")
 }

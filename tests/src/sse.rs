@@ -3,9 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use longhaul_proto::{api::OutputEvent, clock::Clock, ids::RunId};
-use reqwest::Response;
 
-use crate::{api::Api, wait};
+use crate::{api::Api, described::Described, http::Answered, wait};
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub struct Event {
 /// A stream of events.
 #[derive(Debug)]
 pub struct Events {
-    response: Response,
+    response: Answered,
     buffer: Vec<u8>,
     ready: VecDeque<Event>,
     clock: Clock,
@@ -33,8 +32,14 @@ pub struct Events {
 
 impl Events {
     /// Reads the body of a `text/event-stream` answer.
-    pub fn new(response: Response) -> Self {
-        Self { response, buffer: Vec::new(), ready: VecDeque::new(), clock: Clock::system(), comments: 0 }
+    pub fn new(response: impl Into<Answered>) -> Self {
+        Self {
+            response: response.into(),
+            buffer: Vec::new(),
+            ready: VecDeque::new(),
+            clock: Clock::system(),
+            comments: 0,
+        }
     }
 
     /// The next event; `None` when the stream ended, in whichever way.
@@ -66,6 +71,11 @@ impl Events {
             }
             if !data.is_empty() {
                 event.data = data.join("\n");
+                if let Some(operation) = self.response.operation()
+                    && let Some(wrong) = Described::own().wrong_event(operation, &event.kind, &event.data)
+                {
+                    panic!("not what is described: {wrong}");
+                }
                 self.ready.push_back(event);
             }
         }

@@ -47,6 +47,8 @@ pub(crate) enum ConnectError {
     Protocol(String),
     #[error("the gateway refused: {}", words_of(.0))]
     Refused(Box<tonic::Status>),
+    #[error("the gateway does not let this agent in: {}", words_of(.0))]
+    ForGood(Box<tonic::Status>),
     #[error("the gateway asks to register again")]
     Again,
 }
@@ -129,6 +131,15 @@ impl RegistrationLoop {
             Err(ConnectError::Refused(status)) if known == Known::Pinned && status.code() == Code::Unauthenticated => {
                 way = self.way(&channel)?;
                 self.hello(&mut client, &channel, way).await?
+            }
+            // Its key or its invitation is refused, and stays so until a person does something about it. Only its own gateway
+            // may say so, and not while the certificate may be what is refused.
+            Err(ConnectError::Refused(status))
+                if status.code() == Code::PermissionDenied
+                    && (known == Known::Pinned || way == Way::Invitation)
+                    && !self.certificates.shows_one() =>
+            {
+                return Err(ConnectError::ForGood(status));
             }
             reply => reply?,
         };

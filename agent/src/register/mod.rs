@@ -18,6 +18,7 @@ use longhaul_proto::{
     wire::{self, Verdict, fleet_client::FleetClient},
     words,
 };
+use tokio::sync::watch;
 
 pub(crate) use connect::{ConnectError, GatewayDialer, tcp};
 pub(crate) use foreign::ForeignWatch;
@@ -25,6 +26,7 @@ pub(crate) use joining::Ways;
 
 use crate::{
     identity::{Certificates, Identity, Pins},
+    metrics::count,
     runs::Runs,
     spool::CancelMode,
 };
@@ -51,6 +53,8 @@ pub(crate) struct RegistrationLoop {
     pub(crate) runs: Runs,
     pub(crate) dialer: GatewayDialer,
     pub(crate) max_spool: u64,
+    /// Gets the words with which the gateway refuses this agent for good.
+    pub(crate) refused: watch::Sender<Option<String>>,
     /// Finds processes of Stata that no Longhaul started; `None` = there is no host to look at.
     pub(crate) foreign: Option<ForeignWatch>,
 }
@@ -59,12 +63,17 @@ impl RegistrationLoop {
     /// Runs until its task is dropped.
     pub(crate) async fn run(self) {
         let mut back_off = BackOff::new(BACK_OFF.0, BACK_OFF.1, self.identity.agent_id());
-        let (mut reported, mut refused) = (String::new(), String::new());
+        let (mut reported, mut refused, mut was_in) = (String::new(), String::new(), false);
         // A run that is not reported would look to the gateway as if it were not here.
         self.runs.ready().await;
         loop {
-            match self.serve(&mut back_off, &mut refused).await {
+            match self.serve(&mut back_off, &mut refused, &mut was_in).await {
                 ConnectError::Again => {}
+                // One that was in goes on asking: an operator may approve it again, and its runs are reported then.
+                error @ ConnectError::ForGood(_) if !was_in && !faults::bug("refused_agents_stay") => {
+                    self.refused.send_replace(Some(words::chain(&error)));
+                    return;
+                }
                 error => {
                     let words = words::chain(&error);
                     // Once per change: a gateway that is away for a night is one line.
@@ -79,7 +88,7 @@ impl RegistrationLoop {
     }
 
     /// One registration, for as long as the connection lasts.
-    async fn serve(&self, back_off: &mut BackOff, refused: &mut String) -> ConnectError {
+    async fn serve(&self, back_off: &mut BackOff, refused: &mut String, was_in: &mut bool) -> ConnectError {
         let gateway = match self.connect().await {
             Ok(gateway) => gateway,
             Err(error) => return error,
@@ -92,6 +101,7 @@ impl RegistrationLoop {
             if let Err(problem) = self.identity.bind(&reply.cluster_id).await {
                 tracing::error!(%problem, "the gateway's ledger is not this agent's");
             }
+            *was_in = true;
             tracing::info!(gateway = %self.gateway, name = self.identity.name(), "registered");
         } else if reply.problem != *refused {
             // Logged once: it is repeated with every registration.
@@ -99,6 +109,9 @@ impl RegistrationLoop {
         }
         refused.clone_from(&reply.problem);
         back_off.reset();
+        let metrics = self.runs.metrics();
+        count(&metrics.counters.registrations);
+        let _connected = metrics.hold(|counters| &counters.connected);
         if faults::bug("obey_before_beat") {
             self.carry_out(verdicts).await;
             return self.beats(&gateway, &reply).await;
@@ -149,7 +162,10 @@ impl RegistrationLoop {
         loop {
             tokio::time::sleep(beat).await;
             self.renew(gateway, &mut asked_at).await;
-            match self.beat(&gateway.client).await {
+            let answered = self.beat(&gateway.client).await;
+            let counters = &self.runs.metrics().counters;
+            count(if answered.is_ok() { &counters.beats } else { &counters.beats_failed });
+            match answered {
                 Ok(now) if now != problem => {
                     if now.is_empty() {
                         tracing::info!("the gateway has no more objections");

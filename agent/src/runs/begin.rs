@@ -6,17 +6,17 @@ use longhaul_proto::{
     durable, faults,
     ids::RunId,
     state::{Cause, RunState},
-    telemetry,
+    telemetry::{self, Kind},
     wire::{self, submission::Source},
 };
-use tracing::Instrument;
 
 use super::{
-    Context, Facts, Refused, Status, execute::Execution, incoming_code::Closed, journal, journal::About,
-    run_task::RunTask,
+    Command, Context, Facts, Handle, Refused, Runs, Status, execute::Execution, incoming_code::Closed, journal,
+    journal::About, run_task::RunTask, spans,
 };
 use crate::{
     executor::{Grounds, Job, Probe, Proof},
+    metrics::count,
     outcome,
     prepare::Problem,
     spool::{AttemptKind, CancelMode, CancelRecord, Decision, Ending, Exit, Incoming, Spool, file_facts},
@@ -37,8 +37,53 @@ struct Arrived {
     closed: Closed,
 }
 
+impl Runs {
+    /// Starts an attempt, or joins it when it has started; `trace` = the context of the span that it is a part of.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn begin(
+        &self,
+        run: RunId,
+        submission: wire::Submission,
+        attempt: u32,
+        trace: wire::TraceContext,
+    ) -> Result<Handle, Refused> {
+        let answer = self.start(run, submission, attempt, trace).await;
+        if let Err(refused) = &answer {
+            self.context.metrics.refuse(refused.kind_word());
+        }
+        answer
+    }
+
+    async fn start(
+        &self,
+        run: RunId,
+        submission: wire::Submission,
+        attempt: u32,
+        trace: wire::TraceContext,
+    ) -> Result<Handle, Refused> {
+        if !self.context.registry.has_started(run, attempt)
+            && let Some(problem) = self.problem()
+        {
+            return Err(match &self.context.preparer.engine {
+                Err(_) => Refused::NoEngine(problem),
+                Ok(_) => Refused::NoRoom(problem),
+            });
+        }
+        let submission = Box::new(submission);
+        let answer = self.ask_task_of(run, |reply| Command::Begin { submission, attempt, trace, reply }).await;
+        answer.unwrap_or(Err(Refused::Stopping)).map(|()| self.handle(&self.context.root.of(run)))
+    }
+}
+
 impl RunTask {
-    pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
+    pub(super) async fn begin(
+        &mut self,
+        submission: wire::Submission,
+        attempt: u32,
+        trace: wire::TraceContext,
+    ) -> Result<(), Refused> {
         self.usable().map_err(Refused::Io)?;
         match self.attempt() {
             Some(known) if known.number > attempt && !faults::bug("lower_attempt_accepted") => {
@@ -55,16 +100,10 @@ impl RunTask {
             }
             _ => {}
         }
-        let span = tracing::info_span!(
-            "longhaul.start",
-            longhaul.run.id = %self.spool.run(),
-            longhaul.run.attempt = attempt,
-        );
-        if let Some(trace) = &submission.trace {
-            telemetry::set_parent(&span, trace);
-        }
+        let mut span = spans::begin("longhaul.start", Kind::Consumer, self.spool.run(), &trace);
+        span.set_count("longhaul.run.attempt", attempt);
         let about = About::of(&submission);
-        let started = async {
+        let work = async {
             let now = self.context.clock.unix_ms();
             let request = submission.clone();
             let (ready_mark, is_new) = (self.context.executor.ready_mark(), self.attempt().is_none());
@@ -93,6 +132,7 @@ impl RunTask {
                 return Err(Refused::Revoked(attempt));
             }
             self.set_attempt(attempt, AttemptKind::Started);
+            self.accepted = span.is_recorded().then(|| (span.context(), self.context.clock.unix_ms()));
             if let Some(dead) = dead
                 && let Err(error) = self.put_aside(dead).await
             {
@@ -106,10 +146,15 @@ impl RunTask {
             // which this causes.
             self.watch_again();
             Ok(())
+        };
+        let started = span.around(work).await;
+        if let Err(refused) = &started {
+            let words = if telemetry::details() { refused.to_string() } else { "the attempt was refused".to_owned() };
+            span.failed("refused", &words);
         }
-        .instrument(span)
-        .await;
+        drop(span);
         if started.is_ok() {
+            count(&self.context.metrics.counters.started);
             journal::started(self.spool.run(), attempt, &about);
         }
         started
@@ -231,7 +276,7 @@ impl RunTask {
             outcome::finish(spool, &exit, None, &[])
         });
         match ended.await {
-            Ok(outcome) => self.publish_end(outcome),
+            Ok(outcome) => self.count_end(outcome),
             Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
         }
     }

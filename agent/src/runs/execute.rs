@@ -10,6 +10,7 @@ use longhaul_proto::{state::Cause, wire};
 use super::{begin::Unstarted, journal::About, run_task::RunTask};
 use crate::{
     executor::{Accepted, Grounds, HandleLoss, Hint, Job, JobHandle, Probe, Proof, Supervision, Usage},
+    metrics::Held,
     prepare::Problem,
     spool::{CancelMode, CancelRecord, Exit, Running, Spool, Started, file_facts},
 };
@@ -36,6 +37,8 @@ pub(super) struct Execution {
     ask_at: Duration,
     /// Starts by this process.
     pub(super) starts: u32,
+    /// The run is counted as active.
+    pub(super) active: Option<Held>,
     /// Why it waits to begin, as it was published.
     pending: Option<String>,
     /// Why its supervisor does not start Stata yet, as it was published.

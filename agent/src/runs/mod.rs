@@ -11,6 +11,7 @@
 //! and an attempt that provably never started is started. A run that has ended and is not used has no task ([`registry`]).
 
 mod activity;
+mod ask;
 mod begin;
 mod execute;
 mod forget;
@@ -18,10 +19,12 @@ mod incoming_code;
 mod journal;
 mod limits;
 mod neighbours;
+mod numbers;
 mod recover;
 mod registry;
 mod run_task;
 mod sizes;
+mod spans;
 mod status;
 mod take_up;
 mod unreadable;
@@ -42,6 +45,7 @@ pub(crate) use incoming_code::{NotTaken, Receiver};
 pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
+use ask::ask;
 use incoming_code::IncomingCode;
 use neighbours::Neighbours;
 use registry::Registry;
@@ -49,6 +53,7 @@ use registry::Registry;
 use crate::{
     executor::Executor,
     follow::{Changes, Watcher},
+    metrics::Metrics,
     prepare::{BannerCache, Preparer},
     spool::{CancelMode, Incoming, MinFree, Proofs, Spool, SpoolRoot, free_space},
 };
@@ -125,11 +130,30 @@ pub enum Forgotten {
 }
 
 pub(crate) enum Command {
-    Begin { submission: Box<wire::Submission>, attempt: u32, reply: oneshot::Sender<Result<(), Refused>> },
-    Cancel { mode: CancelMode, by: String, reply: oneshot::Sender<io::Result<wire::CancelReply>> },
-    Revoke { attempt: u32, reply: oneshot::Sender<io::Result<bool>> },
-    Forget { request: wire::ForgetRequest, reply: oneshot::Sender<Result<Forgotten, NotForgotten>> },
-    Changed { attempt: u32, reply: oneshot::Sender<io::Result<wire::ChangedReply>> },
+    Begin {
+        submission: Box<wire::Submission>,
+        attempt: u32,
+        /// The span that it is a part of.
+        trace: wire::TraceContext,
+        reply: oneshot::Sender<Result<(), Refused>>,
+    },
+    Cancel {
+        mode: CancelMode,
+        by: String,
+        reply: oneshot::Sender<io::Result<wire::CancelReply>>,
+    },
+    Revoke {
+        attempt: u32,
+        reply: oneshot::Sender<io::Result<bool>>,
+    },
+    Forget {
+        request: wire::ForgetRequest,
+        reply: oneshot::Sender<Result<Forgotten, NotForgotten>>,
+    },
+    Changed {
+        attempt: u32,
+        reply: oneshot::Sender<io::Result<wire::ChangedReply>>,
+    },
 }
 
 /// What followers need of a run. Cheap to clone.
@@ -171,6 +195,7 @@ pub(crate) struct Context {
     registry: Registry,
     /// Which runs share a folder.
     neighbours: Neighbours,
+    metrics: Metrics,
 }
 
 /// All runs of this agent. Cheap to clone.
@@ -187,7 +212,8 @@ impl Runs {
     ///
     /// # Errors
     /// When the spools cannot be listed.
-    pub fn open(
+    #[expect(clippy::too_many_arguments, reason = "what they are made of, each once")]
+    pub(crate) fn open(
         root: SpoolRoot,
         incoming: PathBuf,
         preparer: Preparer,
@@ -195,6 +221,7 @@ impl Runs {
         room: Room,
         clock: Clock,
         tasks: Tasks,
+        metrics: Metrics,
     ) -> io::Result<Self> {
         root.remove_forgotten()?;
         if faults::bug("proofs_by_the_wall_clock") {
@@ -215,6 +242,7 @@ impl Runs {
             sizes: Sizes::default(),
             registry: Registry::default(),
             neighbours: Neighbours::default(),
+            metrics,
         };
         let runs = Self { context: Arc::new(context), taken_up: CancellationToken::new() };
         runs.take_up(spools);
@@ -265,25 +293,6 @@ impl Runs {
         self.context.registry.get(&self.context, run)
     }
 
-    /// Starts an attempt, or joins it when it has started.
-    ///
-    /// # Errors
-    /// See [`Refused`].
-    pub async fn begin(&self, run: RunId, submission: wire::Submission, attempt: u32) -> Result<Handle, Refused> {
-        if !self.context.registry.has_started(run, attempt)
-            && let Some(problem) = self.problem()
-        {
-            return Err(match &self.context.preparer.engine {
-                Err(_) => Refused::NoEngine(problem),
-                Ok(_) => Refused::NoRoom(problem),
-            });
-        }
-        let handle = self.handle(&self.context.root.of(run));
-        let submission = Box::new(submission);
-        let answer = ask(&handle, |reply| Command::Begin { submission, attempt, reply }).await;
-        answer.unwrap_or(Err(Refused::Stopping)).map(|()| handle)
-    }
-
     /// Records a request to end a run, then acts on it.
     ///
     /// # Errors
@@ -298,8 +307,8 @@ impl Runs {
     /// # Errors
     /// When the spool failed; nothing is certain then.
     pub async fn revoke(&self, run: RunId, attempt: u32) -> io::Result<bool> {
-        let handle = self.handle(&self.context.root.of(run));
-        ask(&handle, |reply| Command::Revoke { attempt, reply }).await.unwrap_or_else(|| Err(stopping()))
+        let revoked = self.ask_task_of(run, |reply| Command::Revoke { attempt, reply });
+        revoked.await.unwrap_or_else(|| Err(stopping()))
     }
 
     /// Deletes a finished run, if the request repeats its lengths and digests.
@@ -388,10 +397,4 @@ impl Runs {
 
 fn stopping() -> io::Error {
     io::Error::new(io::ErrorKind::Interrupted, "the agent is stopping")
-}
-
-async fn ask<T>(handle: &Handle, make: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
-    let (reply, answer) = oneshot::channel();
-    handle.commands.send(Box::new(make(reply))).await.ok()?;
-    answer.await.ok()
 }

@@ -5,6 +5,7 @@ use std::{io, sync::Arc};
 use super::{Facts, Status, run_task::RunTask};
 use crate::{
     executor::JobHandle,
+    metrics::count,
     spool::{AttemptKind, OutcomeRecord, Plan, Spool},
 };
 
@@ -124,6 +125,7 @@ impl RunTask {
             None => drop(self.status.send_replace(status)),
         }
         if self.unfinished() {
+            count(&self.context.metrics.counters.adopted);
             self.read_markers().await;
         }
     }

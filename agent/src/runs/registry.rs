@@ -125,6 +125,11 @@ impl Registry {
         Some(with_task(&mut rows, context, context.root.of(run)))
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows().len()
+    }
+
     /// Whether this attempt of the run was started here, as far as its folder was read.
     pub(super) fn has_started(&self, run: RunId, attempt: u32) -> bool {
         match self.rows().get(&run) {

@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use longhaul_proto::{faults, wire};
+use longhaul_proto::{faults, telemetry::Kind, wire};
 use tokio::sync::{mpsc, watch};
-use tracing::Instrument;
 
 use super::{
     Command, Context, Handle, Status, activity::Sampler, execute::Execution, journal, journal::About,
-    neighbours::Neighbour, registry::REST_AFTER, status, unreadable::Unreadable,
+    neighbours::Neighbour, registry::REST_AFTER, spans, status, unreadable::Unreadable,
 };
 use crate::{
     executor::{Hint, Probe},
@@ -38,6 +37,8 @@ pub(super) struct RunTask {
     /// Notes the do-files that the run enters; `None` = not started yet.
     pub(super) entered: Option<entered::Reader>,
     pub(super) sampler: Sampler,
+    /// Since when the attempt that this process accepted waits for its Stata, and under which span.
+    pub(super) accepted: Option<(wire::TraceContext, i64)>,
     /// The exit record exists and cannot be read.
     pub(super) unreadable: Option<Unreadable>,
     /// The run among those that share its folder; `None` = its folder is its own, or not known yet.
@@ -74,6 +75,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
         live: None,
         entered: None,
         sampler,
+        accepted: None,
         unreadable: None,
         neighbour: None,
         left: Left::Nothing,
@@ -87,7 +89,7 @@ impl RunTask {
     async fn run(mut self, mut commands: mpsc::Receiver<Box<Command>>) {
         Box::pin(self.recover()).await;
         loop {
-            let watching = self.unfinished();
+            let watching = self.count_active();
             let (look_in, sample_in) = (self.look_in(), self.sample_in(self.context.clock.monotonic()));
             tokio::select! {
                 biased;
@@ -115,6 +117,7 @@ impl RunTask {
             }
         }
         self.context.watcher.remove(&self.spool);
+        self.leave(commands).await;
     }
 
     /// An attempt was started here and has no verdict.
@@ -146,8 +149,8 @@ impl RunTask {
     /// Carries out a command. `true`: the run is gone.
     async fn carry_out(&mut self, command: Command) -> bool {
         match command {
-            Command::Begin { submission, attempt, reply } => {
-                let _ = reply.send(self.begin(*submission, attempt).await);
+            Command::Begin { submission, attempt, trace, reply } => {
+                let _ = reply.send(self.begin(*submission, attempt, trace).await);
             }
             Command::Cancel { mode, by, reply } => {
                 let _ = reply.send(self.cancel(mode, by).await);
@@ -208,6 +211,7 @@ impl RunTask {
             (status.started_at_ms, status.running_at_ms) = times;
             changed
         });
+        spans::supervisor(self.spool.run(), &mut self.accepted, started.as_ref());
         let Some(exit) = exit else {
             self.read_log().await;
             self.sample().await;
@@ -221,33 +225,27 @@ impl RunTask {
 
     /// Judges the run and publishes its end.
     pub(super) async fn finish(&mut self, exit: Exit, about: Option<About>) {
-        let span = tracing::info_span!(
-            "longhaul.finish",
-            longhaul.run.id = %self.spool.run(),
-            longhaul.run.result = tracing::field::Empty,
-        );
-        if let Some(trace) = about.as_ref().and_then(|about| about.trace.as_ref()) {
-            longhaul_proto::telemetry::set_parent(&span, trace);
-        }
+        let trace = about.as_ref().and_then(|about| about.trace.clone()).unwrap_or_default();
+        let mut span = spans::begin("longhaul.finish", Kind::Internal, self.spool.run(), &trace);
+        span.set_count("longhaul.run.attempt", exit.attempt);
+        let ended = exit.clone();
         let (live, entered, since) = (self.live.take(), self.entered.take(), self.followed_since());
         let (banners, others) = (self.context.banners.clone(), self.neighbours());
         let now = self.context.clock.unix_ms();
-        let judged = self
-            .blocking(move |spool| {
-                banners.read(spool, now);
-                Ok((entered::note(entered, spool, since, u32::MAX), outcome::finish(spool, &exit, live, &others)))
-            })
-            .instrument(span.clone())
-            .await;
-        match judged.and_then(|(entered, judged)| {
+        let judged = self.blocking(move |spool| {
+            banners.read(spool, now);
+            Ok((entered::note(entered, spool, since, u32::MAX), outcome::finish(spool, &exit, live, &others)))
+        });
+        match span.around(judged).await.and_then(|(entered, judged)| {
             self.entered = entered.filter(|_| judged.is_err());
             judged
         }) {
             Ok(outcome) => {
-                span.record("longhaul.run.result", outcome.state.meaning().map_or("", |m| m.result));
+                span.set_text("longhaul.run.result", outcome.state.meaning().map_or("", |m| m.result));
                 drop(span);
+                spans::stata(self.spool.run(), &trace, &ended, &outcome);
                 journal::ended(self.spool.run(), &outcome, about.as_ref());
-                self.publish_end(outcome);
+                self.count_end(outcome);
             }
             Err(error) => {
                 // Most often a full disk: tried again with the next tick.

@@ -2,7 +2,10 @@
 //! event is a snapshot with its outcome, after all of its bytes. That a run has ended is sent as soon as it is known,
 //! without the outcome.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use longhaul_proto::{
     faults,
@@ -16,6 +19,7 @@ use tonic::Status;
 use super::Events;
 use crate::{
     follow::{Changes, Tail, length, poll},
+    metrics::{Counters, Held, hold},
     runs::{self, Handle},
 };
 
@@ -64,7 +68,13 @@ pub(super) enum FirstSnapshot {
 }
 
 /// Streams a run to one follower.
-pub(super) fn follow(handle: Handle, from: (u64, u64), first: FirstSnapshot, tasks: &Tasks) -> Result<Events, Status> {
+pub(super) fn follow(
+    handle: Handle,
+    from: (u64, u64),
+    first: FirstSnapshot,
+    counters: &Arc<Counters>,
+    tasks: &Tasks,
+) -> Result<Events, Status> {
     let limit = handle.output_limit;
     for (name, path, offset) in [("log", handle.spool.log(), from.0), ("console", handle.spool.console(), from.1)] {
         let len = length(&path, limit);
@@ -77,6 +87,8 @@ pub(super) fn follow(handle: Handle, from: (u64, u64), first: FirstSnapshot, tas
     let follower = Follower {
         log: Tail::new(handle.spool.log(), from.0 + off, limit),
         console: Tail::new(handle.spool.console(), from.1, limit),
+        _open: hold(counters, |counters| &counters.followers),
+        counters: counters.clone(),
         handle,
         sender,
         first,
@@ -101,6 +113,9 @@ struct Follower {
     first: FirstSnapshot,
     /// 0, but for a deliberate bug.
     off: u64,
+    /// It is counted, and so is what it sends.
+    _open: Held,
+    counters: Arc<Counters>,
 }
 
 /// The stream ends: its reader is gone, or was sent an error.
@@ -161,6 +176,7 @@ impl Follower {
                 Ok(pieces) => {
                     for piece in pieces {
                         any = true;
+                        self.counters.sent_bytes.fetch_add(piece.data.len() as u64, Ordering::Relaxed);
                         let chunk = wire::Chunk { stream: stream as i32, offset: piece.offset - off, data: piece.data };
                         self.send(Event::Chunk(chunk)).await?;
                     }

@@ -18,6 +18,7 @@ use longhaul_proto::{
     ids::RunId,
     principal::Principal,
     tasks::Tasks,
+    telemetry::{self, Kind, RUN_CALL, Span},
     transport::{Greeter, Proof, Session},
     version,
     wire::{self, agent_server::Agent},
@@ -36,7 +37,7 @@ use crate::{
     identity::{Certificates, Identity, Known, Pins},
     outcome::results,
     provenance::Digests,
-    runs::{Forgotten, Runs},
+    runs::{Forgotten, Handle, Runs},
     spool::CancelMode,
 };
 
@@ -87,6 +88,27 @@ impl Service {
             draw: draw.clone(),
             digests: Digests::new(runs.clock().clone()),
         }
+    }
+
+    /// Starts an attempt, or joins it when it has started, under the span of this call.
+    async fn begin_run(
+        &self,
+        request: wire::RunRequest,
+        trace: wire::TraceContext,
+    ) -> Result<Response<Events>, Status> {
+        let Some(submission) = request.submission.filter(|_| request.attempt > 0) else {
+            return Err(Status::invalid_argument("a run needs its request and an attempt from 1"));
+        };
+        let run = run_id(&submission.run_id)?;
+        self.identity.check_cluster(&request.cluster_id).map_err(Status::failed_precondition)?;
+        let principal = Principal::new(&*submission.principal_issuer, &*submission.principal);
+        self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
+        let handle = self.runs.begin(run, submission, request.attempt, trace).await.map_err(refusal::status)?;
+        Ok(Response::new(self.follow_run(handle, (0, 0), FirstSnapshot::Plain)?))
+    }
+
+    fn follow_run(&self, handle: Handle, from: (u64, u64), first: FirstSnapshot) -> Result<Events, Status> {
+        events::follow(handle, from, first, &self.runs.metrics().counters, &self.tasks)
     }
 }
 
@@ -142,15 +164,21 @@ impl Agent for Service {
 
     async fn run(&self, request: Request<wire::RunRequest>) -> Result<Response<Events>, Status> {
         let request = request.into_inner();
-        let Some(submission) = request.submission.filter(|_| request.attempt > 0) else {
-            return Err(Status::invalid_argument("a run needs its request and an attempt from 1"));
-        };
-        let run = run_id(&submission.run_id)?;
-        self.identity.check_cluster(&request.cluster_id).map_err(Status::failed_precondition)?;
-        let principal = Principal::new(&*submission.principal_issuer, &*submission.principal);
-        self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
-        let handle = self.runs.begin(run, submission, request.attempt).await.map_err(refusal::status)?;
-        Ok(Response::new(events::follow(handle, (0, 0), FirstSnapshot::Plain, &self.tasks)?))
+        let stored = request.submission.as_ref().and_then(|submission| submission.trace.clone());
+        let parent = request.trace.clone().or(stored).unwrap_or_default();
+        let mut span = Span::begin(RUN_CALL, Kind::Server, &parent);
+        span.set("rpc.system.name", "grpc");
+        span.set("rpc.method", RUN_CALL);
+        let answer = span.around(self.begin_run(request, span.context())).await;
+        match &answer {
+            Ok(_) => span.set("rpc.response.status_code", "OK"),
+            Err(status) => {
+                let code = format!("{:?}", status.code());
+                span.set("rpc.response.status_code", code.clone());
+                span.failed(&code, if telemetry::details() { status.message() } else { "the run was not taken" });
+            }
+        }
+        answer
     }
 
     async fn blob_offsets(
@@ -181,7 +209,7 @@ impl Agent for Service {
         let handle = events::settled(handle).await?;
         let from = (request.log_offset, request.console_offset);
         let first = if request.with_submission { FirstSnapshot::WithSubmission } else { FirstSnapshot::Plain };
-        Ok(Response::new(events::follow(handle, from, first, &self.tasks)?))
+        Ok(Response::new(self.follow_run(handle, from, first)?))
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {

@@ -221,13 +221,16 @@ pub struct Ending {
     pub words: String,
 }
 
-/// Length and digest of a stream.
+/// Length and digests of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
     /// Bytes that the record covers.
     pub len: u64,
     /// Hex SHA-256 of those bytes.
     pub sha256: String,
+    /// Hex BLAKE3 of the same bytes; empty in records of earlier versions.
+    #[serde(default)]
+    pub blake3: String,
     /// Bytes in the file, when they are more than the record covers.
     #[serde(default)]
     pub beyond: Option<u64>,

@@ -15,12 +15,13 @@ use longhaul_proto::{
     clock::Clock,
     connections::{Bounds, Connections},
     durable, faults,
+    health::{self, HealthServer, Healthy},
     ids::Ids,
     not_dumpable, private,
     tasks::{self, Tasks},
     transport::{self, Key, dial::WINDOWS},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 pub use error::StartError;
 pub use options::Options;
@@ -29,6 +30,7 @@ pub(crate) use parts::{Parts, preparer};
 use crate::{
     executor::{self, Local},
     identity::Contact,
+    metrics,
     os::{FileLock, Standins},
     prepare::Preparer,
     register::{self, ForeignWatch},
@@ -63,6 +65,7 @@ pub struct Agent {
     pub problem: String,
     tasks: Tasks,
     runs: Runs,
+    refused: watch::Receiver<Option<String>>,
     _lock: FileLock,
 }
 
@@ -122,7 +125,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
         parts.register(gateway, dialer, Some(foreign));
     }
     let agent_id = parts.identity.agent_id().to_owned();
-    Ok(Agent { addr, agent_id, problem, tasks: parts.tasks, runs: parts.runs, _lock: lock })
+    let refused = parts.refused();
+    Ok(Agent { addr, agent_id, problem, tasks: parts.tasks, runs: parts.runs, refused, _lock: lock })
 }
 
 /// Refuses root unless on purpose, since root's do-file may do everything; the stand-in may run as root, since it does
@@ -145,6 +149,7 @@ fn serve(listener: TcpListener, key: Key, parts: &Parts, bounds: Bounds) {
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .add_service(health(&parts.runs))
         .add_service(parts.service());
     let incoming = transport::accept::within(listener, key, Connections::new(bounds), &parts.tasks);
     let stop = parts.tasks.stopping();
@@ -155,6 +160,15 @@ fn serve(listener: TcpListener, key: Key, parts: &Parts, bounds: Bounds) {
     });
 }
 
+/// What probes by gRPC are told: whether this agent takes runs. They need no key.
+fn health(runs: &Runs) -> HealthServer<Healthy> {
+    let runs = runs.clone();
+    health::server("longhaul.v1.Agent", move || {
+        let runs = runs.clone();
+        async move { tasks::blocking(move || runs.problem().is_none()).await.unwrap_or(false) }
+    })
+}
+
 impl std::fmt::Debug for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Agent").field("addr", &self.addr).field("agent_id", &self.agent_id).finish_non_exhaustive()
@@ -162,6 +176,11 @@ impl std::fmt::Debug for Agent {
 }
 
 impl Agent {
+    /// Answers `/metrics` on this listener, in the clear and without a token, until it stops.
+    pub fn serve_metrics(&self, listener: TcpListener) {
+        metrics::serve::start(listener, self.runs.metrics().meters.clone(), &self.tasks);
+    }
+
     /// Comes back when its tasks get their turn, its registry of runs can be read and blocking work is done: where it does
     /// not, this process supervises nothing any more.
     pub async fn answers(&self) {
@@ -170,10 +189,24 @@ impl Agent {
         let _ = read.await;
     }
 
+    /// Comes back when its gateway refuses this agent for good (its key was revoked before it was let in, or its invitation is
+    /// not good), with the gateway's words; else never.
+    pub async fn refused(&self) -> String {
+        let mut refused = self.refused.clone();
+        match refused.wait_for(Option::is_some).await.map(|words| words.clone().unwrap_or_default()) {
+            Ok(words) => words,
+            // Its tasks have ended, and no words came.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Stops answering and releases the data folder; runs go on under their supervisors. Returns whether all tasks had
     /// stopped within `deadline`.
     pub async fn shutdown(self, deadline: Duration) -> bool {
-        self.tasks.shutdown(deadline).await
+        let meters = self.runs.metrics().meters.clone();
+        let clean = self.tasks.shutdown(deadline).await;
+        meters.shutdown().await;
+        clean
     }
 
     /// Where the spools of an agent with this data folder are.

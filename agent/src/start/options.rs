@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use http::Uri;
-use longhaul_proto::{encoding::Encoding, invitation::JoinToken, join::JoinSecret};
+use longhaul_proto::{encoding::Encoding, invitation::JoinToken, join::JoinSecret, telemetry::Push};
 
 use crate::{
     identity::Label,
@@ -31,6 +31,8 @@ pub struct Options {
     pub join: Option<JoinToken>,
     /// The sockets by which gateways of this user may be reached on this host: one of them may let this agent in.
     pub sockets: Vec<PathBuf>,
+    /// Whether and where its numbers are sent by OTLP; nowhere by default.
+    pub push_metrics: Push,
     /// Which engine is offered.
     pub engine: Choice,
     /// Stata's program or folder, when it is not found by itself.
@@ -101,6 +103,7 @@ impl Options {
             secret: secret.into(),
             join: None,
             sockets: vec![],
+            push_metrics: Push::default(),
             engine: Choice::Auto,
             stata: None,
             ado_path: vec![],

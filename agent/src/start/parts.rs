@@ -12,9 +12,11 @@ use longhaul_proto::{
     MAX_MESSAGE,
     join::JoinSecret,
     tasks::Tasks,
+    telemetry::{Declared, Meters},
     transport::{Greeter, Guarded, Key, Role, hello},
     wire::agent_server::AgentServer,
 };
+use tokio::sync::watch;
 
 use super::{Deps, Options};
 use crate::{
@@ -23,6 +25,7 @@ use crate::{
     executor::Executor,
     help::Help,
     identity::{Certificates, Contact, Identity, Pins},
+    metrics::{self, Metrics},
     prepare::{Engine, Places, Preparer, install_lock},
     register::{ForeignWatch, GatewayDialer, RegistrationLoop, Ways},
     runs::{Room, Runs},
@@ -43,6 +46,7 @@ pub(crate) struct Parts {
     data: DataReader,
     draw: Draw,
     max_spool: u64,
+    refused: watch::Sender<Option<String>>,
 }
 
 impl Parts {
@@ -78,7 +82,9 @@ impl Parts {
         let help = Help::new(&preparer, &options.ado_path, folder.join("standin-help"));
         let data = DataReader::new(deps.clock.clone());
         let draw = Draw::new(options);
-        let runs = Runs::open(root, incoming, preparer, executor, room, deps.clock, tasks.clone())?;
+        let metrics = Metrics::new(Meters::new("longhaul-agent", identity.agent_id(), &options.push_metrics));
+        let runs = Runs::open(root, incoming, preparer, executor, room, deps.clock, tasks.clone(), metrics)?;
+        show(&runs, options.max_spool);
         tasks.spawn_until_stop(runs.clone().measure());
         let secret = options.secret.clone().map_or_else(JoinSecret::unknown, Ok)?;
         let greeter = Greeter { role: Role::Agent, secret };
@@ -94,6 +100,7 @@ impl Parts {
             data,
             draw,
             max_spool: options.max_spool,
+            refused: watch::Sender::new(None),
         })
     }
 
@@ -106,7 +113,13 @@ impl Parts {
         Guarded::new(Role::Agent, hello, all.max_decoding_message_size(MAX_MESSAGE))
     }
 
-    /// Registers with the gateway that `dialer` reaches, and again after each failure, until the tasks stop.
+    /// The words with which the gateway refuses this agent for good, as soon as it does.
+    pub(crate) fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.refused.subscribe()
+    }
+
+    /// Registers with the gateway that `dialer` reaches, and again after each failure, until the tasks stop or the gateway
+    /// refuses it for good.
     pub(crate) fn register(&self, gateway: Uri, dialer: GatewayDialer, foreign: Option<ForeignWatch>) {
         let registration_loop = RegistrationLoop {
             gateway,
@@ -118,10 +131,29 @@ impl Parts {
             runs: self.runs.clone(),
             dialer,
             max_spool: self.max_spool,
+            refused: self.refused.clone(),
             foreign,
         };
         self.tasks.spawn_until_stop(registration_loop.run());
     }
+}
+
+/// Shows what the runs hold in the agent's numbers; these do not keep the runs.
+fn show(runs: &Runs, max_spool: u64) {
+    let meters = &runs.metrics().meters;
+    let add = |declared: &'static Declared, value: fn(&Runs) -> Option<u64>| {
+        let runs = runs.downgrade();
+        meters.observe(declared, move |told| {
+            if let Some(value) = runs.upgrade().as_ref().and_then(value) {
+                told(value as f64, &[]);
+            }
+        });
+    };
+    add(&metrics::HELD, |runs| Some(runs.held() as u64));
+    add(&metrics::TAKES, |runs| Some(u64::from(runs.problem().is_none())));
+    add(&metrics::SPOOL, Runs::spool_bytes);
+    add(&metrics::SPOOL_FREE, |runs| Some(runs.free_bytes()));
+    meters.observe(&metrics::SPOOL_LIMIT, move |told| told(max_spool as f64, &[]));
 }
 
 /// How runs are prepared by an agent with these options.

@@ -21,6 +21,18 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_spool_of_another_version_is_left_alone", other_version),
 ];
 
+/// The request to delete a run that ended so.
+pub(crate) fn forget_of(run: &str, outcome: &wire::Outcome) -> wire::ForgetRequest {
+    wire::ForgetRequest {
+        run_id: run.to_owned(),
+        log_len: outcome.log_len,
+        log_sha256: outcome.log_sha256.clone(),
+        console_len: outcome.console_len,
+        console_sha256: outcome.console_sha256.clone(),
+        keep_work: false,
+    }
+}
+
 fn attempts() {
     block_on(async {
         let place = Place::new();
@@ -92,14 +104,7 @@ fn forget() {
         assert!(!early.forgotten && early.problem.contains("not ended"), "{early:?}");
         followed.rest().await;
         let outcome = followed.expect(RunState::Succeeded, Cause::Completed);
-        let right = wire::ForgetRequest {
-            run_id: run.clone(),
-            log_len: outcome.log_len,
-            log_sha256: outcome.log_sha256,
-            console_len: outcome.console_len,
-            console_sha256: outcome.console_sha256,
-            keep_work: false,
-        };
+        let right = forget_of(&run, &outcome);
         let check = |wrong: wire::ForgetRequest| {
             let gateway = gateway.clone();
             async move { gateway.forget(wrong).await.forgotten }
@@ -124,14 +129,7 @@ fn forget_but_files() {
         let mut forgets = vec![];
         for request in &requests {
             let outcome = gateway.complete(request.clone()).await.outcome();
-            forgets.push(wire::ForgetRequest {
-                run_id: request.run_id.clone(),
-                log_len: outcome.log_len,
-                log_sha256: outcome.log_sha256,
-                console_len: outcome.console_len,
-                console_sha256: outcome.console_sha256,
-                keep_work: true,
-            });
+            forgets.push(wire::ForgetRequest { keep_work: true, ..forget_of(&request.run_id, &outcome) });
         }
         let run = requests[0].run_id.clone();
         let spool = place.spool(&run);

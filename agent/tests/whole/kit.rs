@@ -215,7 +215,7 @@ impl Gateway {
     }
 
     pub(crate) async fn run(&self, submission: wire::Submission, attempt: u32) -> Result<Followed, Status> {
-        let request = wire::RunRequest { submission: Some(submission), attempt, cluster_id: "lab".into() };
+        let request = wire::RunRequest { submission: Some(submission), attempt, cluster_id: "lab".into(), trace: None };
         self.client.clone().run(request).await.map(|r| Followed::new(r.into_inner()))
     }
 

@@ -21,7 +21,10 @@ use longhaul_proto::{
         fleet_server::{Fleet, FleetServer},
     },
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -180,14 +183,7 @@ fn verdicts() {
         agent.shutdown(crate::PATIENCE).await;
 
         let fake = Fake::new(SECRET);
-        let forget = wire::ForgetRequest {
-            run_id: ended.run_id.clone(),
-            log_len: outcome.log_len,
-            log_sha256: outcome.log_sha256,
-            console_len: outcome.console_len,
-            console_sha256: outcome.console_sha256,
-            keep_work: false,
-        };
+        let forget = crate::fence::forget_of(&ended.run_id, &outcome);
         *fake.verdicts.lock().unwrap() = vec![
             wire::RunVerdict {
                 run_id: ended.run_id.clone(),
@@ -217,13 +213,39 @@ fn verdicts() {
         assert!(!gateway.revoke(&ended.run_id, 2).await);
         let again = gateway.run(ended.clone(), 2).await.err().expect("it is refused");
         assert!(again.message().contains("never started twice"), "{again:?}");
+        let told = numbers(&agent).await;
+        assert!(told.contains("longhaul_agent_attempts_refused_total{kind=\"freed\"} 1\n"), "{told}");
         drop((gateway, rest));
         agent.shutdown(crate::PATIENCE).await;
         let (agent, gateway) = place.agent().await;
+        // What is asked while a run is being deleted is answered, too.
+        for n in 0..10 {
+            let run = text(&format!("display {n}\n"));
+            let outcome = gateway.complete(run.clone()).await.outcome();
+            let forget = crate::fence::forget_of(&run.run_id, &outcome);
+            let questions = async {
+                for _ in 0..5 {
+                    assert!(!gateway.revoke(&run.run_id, 1).await);
+                }
+            };
+            let (forgotten, ()) = tokio::join!(gateway.forget(forget), questions);
+            assert!(forgotten.forgotten, "{forgotten:?}");
+        }
         assert!(!gateway.revoke(&ended.run_id, 1).await);
         assert_eq!(gateway.follow(&ended.run_id, 0, 0).await.err().unwrap().code(), tonic::Code::NotFound);
         agent.shutdown(crate::PATIENCE).await;
     });
+}
+
+/// The agent's numbers, as a monitor reads them.
+async fn numbers(agent: &Agent) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    agent.serve_metrics(listener);
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).await.unwrap();
+    told
 }
 
 fn stranger() {

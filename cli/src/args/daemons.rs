@@ -86,6 +86,9 @@ pub(crate) struct Agent {
     /// Address to listen on [default: 127.0.0.1:7448].
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<String>,
+    /// Let this agent's numbers be read at this address (/metrics), such as 127.0.0.1:9447 [default: nowhere].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<String>,
     /// URL under which the gateway reaches this agent.
     #[arg(long, value_name = "URL")]
     pub(crate) advertise: Option<Url>,
@@ -233,6 +236,7 @@ impl Gateway {
 impl Agent {
     pub(super) fn put(&self, s: &mut Settings) {
         s.gateway = self.gateway.clone();
+        s.metrics_listen = self.metrics_listen.clone();
         s.listen = self.listen.clone();
         s.advertise = self.advertise.clone();
         s.name = self.name.clone();

@@ -2,15 +2,20 @@
 
 mod after;
 mod audit;
+mod backup;
 mod daemons;
 mod data_file;
 mod kept;
 mod limits;
 mod login;
 mod mcp;
+mod notify;
 mod operate;
+mod own;
 mod packages;
+mod quotas;
 mod runs;
+mod stata;
 mod stata_help;
 
 use std::path::PathBuf;
@@ -20,17 +25,22 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Settings, Url};
 use after::AFTER;
 pub(crate) use audit::{Audit, AuditAction};
+pub(crate) use backup::{Backup, BackupAction, Restore};
 pub(crate) use daemons::{Agent, Gateway, Up};
 pub(crate) use data_file::{Data, DataActionArg};
 pub(crate) use kept::{DoFiles, Files, Get, Results};
 pub(crate) use login::{Login, Logout};
-pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
+pub(crate) use mcp::{ClientKind, EntryArgs, Mcp, McpAction, McpInstall, McpList, McpRemove, PlaceArgs, Stdio};
+pub(crate) use notify::{Notify, NotifyAction};
 pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Expiry, Hosts, HostsAction, Judge, Release, Resume, Token,
     TokenAction, TrustClock,
 };
+pub(crate) use own::{ConfigAction, Rest};
 pub(crate) use packages::{Install, Packages, PackagesAction};
-pub(crate) use runs::{Cancel, Log, Rerun, Run, Runs, RunsAction, Show, Wait};
+pub(crate) use quotas::{PriorityArg, Quotas};
+pub(crate) use runs::{Cancel, Log, Rerun, Run, Runs, RunsAction, Show, Since, Wait};
+pub(crate) use stata::Stata;
 pub(crate) use stata_help::StataHelp;
 
 /// The version, with the commit that it was built from.
@@ -122,6 +132,17 @@ pub(crate) enum Command {
     Judge(Judge),
     /// Show the audit log: who did what. `audit verify` checks that it is as it was written.
     Audit(Audit),
+    /// Copy all that a gateway must have to be the same one again, while it works.
+    ///
+    /// On its own machine, as its user. Each backup is a folder in TO, which is there only when all of it is. What has not
+    /// changed since the last one in TO takes no room again.
+    Backup(Backup),
+    /// Put a backup into an empty data folder; the gateway that starts there is the one that it was made of.
+    Restore(Restore),
+    /// Show how much of the gateway you may use, and what you use: seats, runs, kept bytes, streams, submissions.
+    Quotas(Quotas),
+    /// Choose who is told of the ends of your runs: by a webhook or by mail.
+    Notify(Notify),
     /// Say what was found, tried and missing, each with what to do.
     Doctor(Doctor),
     /// Make, list and revoke tokens (operators).
@@ -133,7 +154,7 @@ pub(crate) enum Command {
     Login(Login),
     /// Forget the token and the root that `login` kept for a gateway.
     Logout(Logout),
-    /// Connect AI clients: print a client's configuration, or write it.
+    /// Connect AI clients: print or write their configuration, take it out again, list it.
     Mcp(Mcp),
     /// Be an MCP server on stdin and stdout, for clients without HTTP.
     ///
@@ -183,35 +204,6 @@ pub(crate) enum Command {
     Supervise(Rest),
 }
 
-/// What to do with the configuration file.
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub(crate) enum ConfigAction {
-    /// Print one with every setting, its meaning and its default, all of it commented out.
-    Template,
-}
-
-/// `stata`.
-#[derive(Debug, Args)]
-pub(crate) struct Stata {
-    /// Exit with the status that tells the run's end, as `run` does.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// The gateway [default: the daemon that holds the data folder, else one inside this process].
-    #[arg(long, value_name = "URL")]
-    pub(crate) gateway: Option<Url>,
-    /// As for Stata: `-b`, `-e`, `-s`, `-q`, then `do FILE ARGS` or `FILE ARGS`.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "-b do FILE ARGS")]
-    pub(crate) words: Vec<String>,
-}
-
-/// Words for another program's own parser.
-#[derive(Debug, Args)]
-pub(crate) struct Rest {
-    /// All of them.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    words: Vec<std::ffi::OsString>,
-}
-
 /// Which gateway, and for whom the answer is.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Ask {
@@ -239,7 +231,9 @@ impl Cli {
             Command::Login(login) => s.token_file = login.token_file.clone(),
             Command::Stata(stata) => s.gateway = stata.gateway.clone(),
             Command::Stdio(stdio) => s.gateway = stdio.gateway.clone(),
-            Command::Mcp(Mcp { action: McpAction::Print { entry, .. } | McpAction::Install { entry, .. } }) => {
+            Command::Mcp(Mcp {
+                action: McpAction::Print { entry, .. } | McpAction::Install(McpInstall { entry, .. }),
+            }) => {
                 s.gateway = entry.gateway.clone();
             }
             command => s.gateway = command.ask().and_then(|ask| ask.gateway.clone()),
@@ -266,6 +260,7 @@ impl Command {
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
             | Self::Audit(Audit { ask, .. })
+            | Self::Quotas(Quotas { ask, .. })
             | Self::Doctor(Doctor { ask, .. })
             | Self::Drain(Drain { ask, .. })
             | Self::Resume(Resume { ask, .. })
@@ -273,6 +268,7 @@ impl Command {
             | Self::Release(Release { ask, .. })
             | Self::TrustClock(TrustClock { ask }) => Some(ask),
             Self::Packages(Packages { action: PackagesAction::Install(Install { ask, .. }) }) => Some(ask),
+            Self::Notify(Notify { action }) => Some(action.ask()),
             Self::Token(Token { action }) => Some(action.ask()),
             Self::Agents(Agents { action }) => Some(action.ask()),
             _ => None,
@@ -310,6 +306,12 @@ mod tests {
             "runs --state failed,lost --state queued --name n --user ana --host s1 --since 2h --text x --before 7f3a --utc",
             "wait 7f3a9c21 last --json",
             "rerun last --detach --json",
+            "run x.do --priority high --reason deadline",
+            "run x.do --notify https://hooks.lab/x --notify mailto:ana@lab.org",
+            "notify add https://hooks.lab/x",
+            "notify secret --rotate",
+            "notify test --json",
+            "quotas --all --json",
             "run - a b --retry if_proven_dead",
             "wait 7f3a9c21 --timeout 40s --gateway http://gw --json",
             "log 7f3a9c21 --follow --tail 20 --json",
@@ -333,7 +335,9 @@ mod tests {
             "judge x.log --json",
             "audit --since 7d --principal ana --run 7f3a9c21 --event cancel --limit 5 --json",
             "audit verify --json",
-            "doctor --json",
+            "backup /b --keep 14 --json --data /d",
+            "backup verify /b/longhaul-20261129T021529Z --json",
+            "restore /b/longhaul-20261129T021529Z --into /d --json",
             "doctor --probe --json",
             "token add ana --scope operate --expires 30d",
             "token list",
@@ -344,13 +348,15 @@ mod tests {
             "declare-dead 7f3a9c21",
             "mcp print --client claude-desktop --gateway http://gw:7447 --name stata",
             "mcp install --client claude --user --dry-run --token-from-env",
-            "mcp install --client claude --file x.json",
+            "mcp install --client zed,codex --client vscode --file x.json --stdio",
+            "mcp remove --project --dry-run --name stata",
             "stdio --gateway http://gw:7447 --patience 10min",
             "stata -b do x.do 1 two",
             "stata --strict -q -s x",
             "completions zsh",
             "man /tmp/man",
             "config template",
+            "config check --config /c",
             "standin -b do x.do",
         ] {
             let words = std::iter::once("longhaul").chain(line.split_whitespace());

@@ -149,6 +149,8 @@ pub(crate) enum TokenAction {
         ask: Ask,
     },
     /// Give one another secret and print it, once. It lives as long again as it was made for.
+    ///
+    /// What this user keeps of the rotated secret (`credentials.json` of the gateway's own user, `logins.json`) gets the new one.
     Rotate {
         /// Its name; your own token may be rotated by you, others by operators.
         name: String,
@@ -162,6 +164,9 @@ pub(crate) enum TokenAction {
     Revoke {
         /// Its name.
         name: String,
+        /// The last one that may operate, too.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         ask: Ask,
     },

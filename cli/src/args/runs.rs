@@ -9,7 +9,7 @@ use longhaul_proto::{
     state::RunState,
 };
 
-use super::Ask;
+use super::{Ask, PriorityArg};
 use crate::config::{Engine, Time, pair};
 
 /// `run`.
@@ -64,12 +64,21 @@ pub(crate) struct Run {
     /// Stata was killed.
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) retry: Option<RetryArg>,
+    /// Sooner or later than your other runs; `high` needs --reason, and a quota or a token that permits it.
+    #[arg(long, value_enum, value_name = "PRIORITY")]
+    pub(crate) priority: Option<PriorityArg>,
+    /// Why it has that priority, in a line of at most 500 characters; `longhaul show` shows it.
+    #[arg(long, value_name = "TEXT", requires = "priority")]
+    pub(crate) reason: Option<String>,
     /// What to call the run, in a line of at most 80 characters; `longhaul runs` shows it.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// What to note about it, in a line of at most 500 characters; `longhaul show` shows it.
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
+    /// Tell this receiver of its end, too: `https://HOST/PATH` or `mailto:ADDRESS`; may be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(crate) notify: Vec<String>,
     /// Print the id and leave; the run goes on.
     #[arg(long)]
     pub(crate) detach: bool,
@@ -241,10 +250,16 @@ pub(crate) struct Runs {
     /// Only those on this host.
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
+    /// Only those that took a seat of this pool.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pool: Option<String>,
     /// Only those recorded since: a time ago such as 90min or 7d, or a date such as 2026-11-22 or "2026-11-22 15:00" (with
     /// --utc in UTC).
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<Since>,
+    /// Only those recorded before: likewise.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<Since>,
     /// Only those with this text in name, note, do-file, arguments or message, in any case, among the newest 100,000 that the
     /// other filters leave.
     #[arg(long, value_name = "TEXT")]
@@ -275,7 +290,7 @@ pub(crate) enum RunsAction {
     },
 }
 
-/// Since when, as it was given.
+/// Since or until when, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Since {
     /// As it was given.
@@ -302,7 +317,7 @@ impl Since {
             At::Known(value) => Ok(value.clone()),
             At::Clock(time) => match time.to_zoned_datetime(zone) {
                 Ok(there) => Ok(there.timestamp().to_string()),
-                Err(error) => Err(format!("--since {}: no such time here: {error}", self.given)),
+                Err(error) => Err(format!("{}: no such time here: {error}", self.given)),
             },
         }
     }

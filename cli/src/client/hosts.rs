@@ -1,6 +1,6 @@
-//! What operators do to hosts.
+//! What operators do to hosts and to the gateway itself.
 
-use longhaul_proto::api::{DrainBody, Drained, Forgotten};
+use longhaul_proto::api::{ClockTrusted, DrainBody, Drained, Forgotten};
 use reqwest::Method;
 
 use super::{Client, ClientError};
@@ -25,6 +25,14 @@ impl Client {
             DrainAction::Resume => "/api/v1/hosts/resume",
         };
         self.json(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Confirms that the gateway's clock is right, as an operator.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn trust_clock(&self) -> Result<ClockTrusted, ClientError> {
+        self.json(self.request(Method::POST, "/api/v1/clock/trust")).await
     }
 
     /// Forgets hosts.

@@ -8,6 +8,7 @@ mod data_file;
 mod error;
 mod help;
 mod hosts;
+mod notify;
 mod reading;
 mod record;
 mod upload;
@@ -18,10 +19,11 @@ use bytes::Bytes;
 use jiff::{Timestamp, fmt::rfc2822};
 use longhaul_proto::{
     api::{
-        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, Hosts, RerunBody, RunDoFiles, RunFiles,
+        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, Hosts, QuotaList, RerunBody, RunDoFiles, RunFiles,
         RunHistory, RunList, RunView, SubmitRequest, Submitted,
     },
     telemetry,
+    wire::TraceContext,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -51,6 +53,11 @@ impl Client {
     /// The gateway's address.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The token that it shows.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// A request that carries the token.
@@ -102,18 +109,17 @@ impl Client {
         value.map(|value| (value, at)).map_err(|source| ClientError::Strange { url: self.url.clone(), source })
     }
 
-    /// Submits a run, under `span` when this program's spans are exported.
+    /// Submits a run, as a part of `span`.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub(crate) async fn submit(
-        &self,
-        request: &SubmitRequest,
-        traceparent: Option<&str>,
-    ) -> Result<Submitted, ClientError> {
+    pub(crate) async fn submit(&self, request: &SubmitRequest, span: &TraceContext) -> Result<Submitted, ClientError> {
         let mut post = self.request(Method::POST, "/api/v1/runs").json(request);
-        if let Some(parent) = traceparent.filter(|p| p.parse::<telemetry::TraceParent>().is_ok()) {
-            post = post.header("traceparent", parent);
+        if span.traceparent.parse::<telemetry::TraceParent>().is_ok() {
+            post = post.header("traceparent", &span.traceparent);
+            if reqwest::header::HeaderValue::from_str(&span.tracestate).is_ok_and(|state| !state.is_empty()) {
+                post = post.header("tracestate", &span.tracestate);
+            }
         }
         self.json(post).await
     }
@@ -180,14 +186,6 @@ impl Client {
     /// See [`ClientError`].
     pub(crate) async fn release(&self, run: &str) -> Result<RunView, ClientError> {
         self.json(self.request(Method::POST, &path(run, "/release"))).await
-    }
-
-    /// Confirms that the gateway's clock is right, as an operator.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub(crate) async fn trust_clock(&self) -> Result<ClockTrusted, ClientError> {
-        self.json(self.request(Method::POST, "/api/v1/clock/trust")).await
     }
 
     /// Gives an unverified run to the principal that its spool names, as an operator.
@@ -310,6 +308,15 @@ impl Client {
     /// See [`ClientError`].
     pub(crate) async fn hosts(&self) -> Result<Hosts, ClientError> {
         self.json(self.request(Method::GET, "/api/v1/hosts")).await
+    }
+
+    /// The caller's quotas, or those of everybody.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn quotas(&self, all: bool) -> Result<QuotaList, ClientError> {
+        let path = if all { "/api/v1/quotas?all=true" } else { "/api/v1/quotas" };
+        self.json(self.request(Method::GET, path)).await
     }
 
     /// The keys of agents: all of them, or those of a name after a verb (`approve`, `revoke`).

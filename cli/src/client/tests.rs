@@ -83,8 +83,10 @@ async fn a_request_carries_token_trace_and_escaped_names() {
 
     let (url, task) = serve(OK).await;
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    Client::new(&url, holding(None)).unwrap().submit(&SubmitRequest::default(), Some(parent)).await.unwrap_err();
-    assert!(task.await.unwrap().contains(parent));
+    let span = TraceContext { traceparent: parent.into(), tracestate: "vendor=1".into() };
+    Client::new(&url, holding(None)).unwrap().submit(&SubmitRequest::default(), &span).await.unwrap_err();
+    let asked = task.await.unwrap();
+    assert!(asked.contains(parent) && asked.contains("tracestate: vendor=1"), "{asked}");
 }
 
 #[tokio::test]

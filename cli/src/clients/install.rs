@@ -1,33 +1,22 @@
-//! Writes the entry into Claude Code's own configuration file.
+//! Writes the entry into a client's own configuration file, takes it out, or tells what is there.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use longhaul_proto::durable;
 use serde_json::Value;
 
-use super::{edit, entry::Entry};
+use super::{
+    edit::{self, At, EditError},
+    entry::{self, Entry},
+    known::Scope,
+};
 use crate::{
     args::ClientKind,
-    context::{Context, Failure},
+    context::Failure,
     output::{Out, say},
 };
 
-/// Key of Claude Code's list of servers, in both of its files.
-const LIST: &str = "mcpServers";
-
-/// Whose configuration is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// The user's, for every project.
-    User,
-    /// The project's in the current folder.
-    Project,
-}
-
-/// What happens to the file.
+/// What happens to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// It is written.
@@ -36,99 +25,127 @@ pub(super) enum Action {
     Show,
 }
 
-/// The file to change.
-///
-/// # Errors
-/// When there is no home folder.
-pub(super) fn path(context: &Context, scope: Scope, file: Option<&Path>) -> Result<PathBuf, Failure> {
-    let path = match file {
-        Some(file) => file.to_owned(),
-        None if scope == Scope::User => user_file(context)?,
-        None => PathBuf::from(".mcp.json"),
-    };
-    // A link stays a link: people keep such files elsewhere.
-    Ok(fs::canonicalize(&path).unwrap_or(path))
+/// A client's file, and the name of our entry in it.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The client.
+    pub(super) client: ClientKind,
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Whose it is.
+    pub(super) scope: Scope,
+    /// The name.
+    pub(super) name: String,
+    /// The file was named by a link.
+    linked: bool,
 }
 
-fn left(path: &Path, why: &str) -> Failure {
-    Failure::usage(format!("{} was left as it is: {why}", path.display()))
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    match fs::read(path) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| left(path, "it is not valid UTF-8, so it is not JSON")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(left(path, &format!("it cannot be read ({error})"))),
+impl Target {
+    /// A link stays a link: people keep such files elsewhere.
+    pub(super) fn new(client: ClientKind, path: PathBuf, scope: Scope, name: &str) -> Self {
+        let linked = fs::symlink_metadata(&path).is_ok_and(|file| file.is_symlink());
+        Self { client, path: fs::canonicalize(&path).unwrap_or(path), scope, name: name.to_owned(), linked }
     }
-}
 
-/// The token of the present entry.
-///
-/// # Errors
-/// When the file cannot be read or understood.
-pub(super) fn present(path: &Path, name: &str) -> Result<Option<String>, Failure> {
-    let text = read(path)?;
-    // The same check as for writing, so that a file that cannot be written is reported before a token is made.
-    edit::set(&text, LIST, name, |present| present.cloned().unwrap_or_default())
-        .map_err(|error| left(path, &error.to_string()))?;
-    let whole: Value = serde_json::from_str(&text).unwrap_or_default();
-    let headers = whole[LIST][name]["headers"].as_object();
-    let header = headers.and_then(|all| all.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")));
-    let token = header.and_then(|(_, value)| value.as_str()?.strip_prefix("Bearer "));
-    Ok(token.filter(|token| !token.starts_with("${")).map(str::to_owned))
-}
-
-/// Writes the entry, or shows what would be written.
-///
-/// # Errors
-/// When the file cannot be read, understood or written; it is then unchanged.
-pub(super) fn claude(entry: &Entry, path: &Path, scope: Scope, action: Action) -> Result<(), Failure> {
-    let shown = path.display();
-    let text = read(path)?;
-    let changed = edit::set(&text, LIST, &entry.name, |present| merged(present, entry.value(ClientKind::Claude)));
-    let Some(changed) = changed.map_err(|error| left(path, &error.to_string()))? else {
-        say(&format!("{shown} has this entry already"));
-        return Ok(());
-    };
-    if action == Action::Show {
-        say(&format!("{shown} would change so:"));
-        return Ok(Out::default().bytes(difference(&text, &changed).as_bytes())?);
+    fn at(&self) -> At<'_> {
+        At { list: self.client.list(), name: &self.name }
     }
-    durable::replace(path, changed.as_bytes())
-        .map_err(|error| Failure::system(format!("{shown} was left as it is: it cannot be written ({error})")))?;
-    say(&format!("{shown} has the entry `{}` now; `/mcp` in Claude Code shows whether it connects", entry.name));
-    if scope == Scope::Project && entry.token.as_ref().is_some_and(|token| !token.starts_with("${")) {
-        say("it holds your token: keep it out of version control, or use --user or --token-from-env");
+
+    fn left(&self, why: &str) -> Failure {
+        Failure::usage(format!("{} was left as it is: {why}", self.path.display()))
     }
-    Ok(())
-}
 
-/// Claude Code's file of the user.
-fn user_file(context: &Context) -> Result<PathBuf, Failure> {
-    let folder = context.env.path("CLAUDE_CONFIG_DIR").or_else(|| context.env.path("HOME"));
-    let folder = folder.ok_or_else(|| Failure::usage("HOME is not set: name the file with --file"))?;
-    Ok(folder.join(".claude.json"))
-}
+    fn not_changed(&self) -> impl Fn(EditError) -> Failure + '_ {
+        |error| self.left(&error.to_string())
+    }
 
-/// Members that the user added to an HTTP entry of ours (a time limit, further headers) stay.
-fn merged(present: Option<&Value>, mut entry: Value) -> Value {
-    let Some(Value::Object(old)) = present.filter(|old| old.get("url").is_some()) else { return entry };
-    if let (Some(headers), Some(more)) =
-        (entry["headers"].as_object_mut(), old.get("headers").and_then(Value::as_object))
-    {
-        for (name, value) in more {
-            if !name.eq_ignore_ascii_case("authorization") {
-                headers.insert(name.clone(), value.clone());
-            }
+    /// The text of the file; empty where there is none.
+    fn read(&self) -> Result<String, Failure> {
+        match fs::read(&self.path) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
+                let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+                self.left(&format!("line {} is not valid UTF-8. Mend it, and do this again", line + 1))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(self.left(&format!("it cannot be read ({error})"))),
         }
     }
-    if let Some(new) = entry.as_object_mut() {
-        for (key, value) in old {
-            // If we know no token, the one in the entry stays.
-            new.entry(key.as_str()).or_insert_with(|| value.clone());
+
+    /// The present entry.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub(super) fn present(&self) -> Result<Option<Value>, Failure> {
+        edit::get(self.client.format(), &self.read()?, self.at()).map_err(self.not_changed())
+    }
+
+    /// Writes the entry, or shows what would be written.
+    ///
+    /// # Errors
+    /// When the file cannot be read, understood or written; it is then unchanged.
+    pub(super) fn install(&self, entry: &Entry, action: Action) -> Result<(), Failure> {
+        let (shown, text) = (self.path.display(), self.read()?);
+        let present = edit::get(self.client.format(), &text, self.at()).map_err(self.not_changed())?;
+        let wanted = entry::merged(self.client, present.as_ref(), entry.value(self.client));
+        let changed = edit::set(self.client.format(), &text, self.at(), &wanted).map_err(self.not_changed())?;
+        let Some(changed) = changed else {
+            say(&format!("{shown} has this entry already"));
+            return Ok(());
+        };
+        if action == Action::Show {
+            say(&format!("{shown} would change so:"));
+            return Ok(Out::default().bytes(difference(&text, &changed).as_bytes())?);
+        }
+        // The folder may be the first thing of the client that there is.
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            durable::make_folder(folder).map_err(|error| self.not_written(&error))?;
+        }
+        self.replace(&changed, entry.holds_token())?;
+        say(&format!("{shown} has the entry `{}` now; {}", self.name, self.client.next()));
+        if self.scope == Scope::Project && entry.holds_token() {
+            say("it holds your token: keep it out of version control, or use --user or --token-from-env");
+        }
+        Ok(())
+    }
+
+    /// Takes the entry out, or shows what would change; whether there was one.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub(super) fn remove(&self, action: Action) -> Result<bool, Failure> {
+        let (shown, text) = (self.path.display(), self.read()?);
+        let changed = edit::remove(self.client.format(), &text, self.at()).map_err(self.not_changed())?;
+        let Some(changed) = changed else { return Ok(false) };
+        if action == Action::Show {
+            say(&format!("{shown} would change so:"));
+            Out::default().bytes(difference(&text, &changed).as_bytes())?;
+            return Ok(true);
+        }
+        if edit::is_empty(&changed) && !self.linked {
+            // As it was before there was an entry in it.
+            fs::remove_file(&self.path).map_err(|error| self.not_written(&error))?;
+            say(&format!("{shown} had nothing but the entry `{}`, and is gone", self.name));
+        } else {
+            self.replace(&changed, false)?;
+            say(&format!("{shown} has no entry `{}` any more", self.name));
+        }
+        Ok(true)
+    }
+
+    /// Replaces the file whole. One that holds a token is for its owner alone; any other keeps its mode.
+    fn replace(&self, text: &str, secret: bool) -> Result<(), Failure> {
+        let mode = fs::metadata(&self.path).ok().map(|file| file.permissions().mode() & 0o777);
+        durable::replace(&self.path, text.as_bytes()).map_err(|error| self.not_written(&error))?;
+        match mode.filter(|mode| !secret && *mode != durable::FILE_MODE) {
+            Some(mode) => fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+                .map_err(|error| Failure::system(format!("{} has mode 600 now ({error})", self.path.display()))),
+            None => Ok(()),
         }
     }
-    entry
+
+    fn not_written(&self, error: &io::Error) -> Failure {
+        Failure::system(format!("{} was left as it is: it cannot be written ({error})", self.path.display()))
+    }
 }
 
 /// The lines that change, as `diff` marks them.
@@ -143,21 +160,7 @@ fn difference(old: &str, new: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn what_the_user_added_stays() {
-        let ours = json!({"type": "http", "url": "new", "headers": {"Authorization": "Bearer t"}});
-        let check = |present: Value, want: Value| assert_eq!(merged(Some(&present), ours.clone()), want, "{present}");
-        check(json!({"command": "x", "args": []}), ours.clone());
-        check(
-            json!({"url": "old", "timeout": 7, "headers": {"authorization": "Bearer s", "X-Site": "a"}}),
-            json!({"type": "http", "url": "new", "timeout": 7, "headers": {"Authorization": "Bearer t", "X-Site": "a"}}),
-        );
-        assert_eq!(merged(None, ours.clone()), ours);
-    }
 
     #[test]
     fn only_lines_that_change_are_shown() {

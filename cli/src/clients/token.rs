@@ -82,7 +82,7 @@ fn is_local(context: &Context, token: &str) -> bool {
 fn placeholder() -> String {
     say(&format!(
         "your token may operate the gateway, so it is not shown: `longhaul token add NAME` makes one for a client, to \
-         stand where {PLACE} is; `longhaul mcp install` does both for Claude Code"
+         stand where {PLACE} is; `longhaul mcp install` does both"
     ));
     PLACE.to_owned()
 }

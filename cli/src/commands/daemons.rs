@@ -14,7 +14,7 @@ use super::greeting::{self, Licence};
 use crate::{
     context::{Context, Failure},
     data::Endpoint,
-    serve,
+    exit, serve,
     service_manager::ServiceManager,
     signals::{Asked, Signals},
 };
@@ -130,10 +130,19 @@ pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
     let agent = start_agent(context, options, settings.listen.as_deref().unwrap_or(serve::AGENT)).await?;
     let licence = Licence { pool, seats };
     greeting::agent(&agent, &name, &gateway, &licence)?;
+    if let Err(error) = context.data.write_agents_gateway(&gateway) {
+        tracing::warn!(%error, "`longhaul doctor` will not know the gateway of this agent");
+    }
     let manager = ServiceManager::of_process(&context.env);
     manager.ready();
     let asked = tokio::select! {
         asked = signals.next() => asked,
+        words = agent.refused() => {
+            manager.stopping();
+            stop(context, None, Some(agent)).await;
+            let message = format!("{words}. This agent ends; runs here go on. Start it again when that is settled");
+            return Err(Failure { message, status: exit::REFUSED });
+        }
         never = manager.watched(|| agent.answers()) => never,
     };
     manager.stopping();
@@ -154,6 +163,7 @@ async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
         )));
     }
     let options = serve::gateway_options(context)?;
+    let options = longhaul_gateway::Options { push_metrics: serve::numbers::push(context), ..options };
     let listener = serve::listen(context.config.settings.listen.as_deref().unwrap_or(serve::GATEWAY)).await?;
     let gateway = longhaul_gateway::start(options, listener, serve::gateway_deps(context))
         .await
@@ -201,9 +211,15 @@ fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
 
 async fn start_agent(context: &Context, options: longhaul_agent::Options, address: &str) -> Result<Agent, Failure> {
     let listener = serve::listen(address).await?;
-    longhaul_agent::start(options, listener, serve::agent_deps(context))
+    let numbers = serve::numbers::listener(context).await?;
+    let options = longhaul_agent::Options { push_metrics: serve::numbers::push(context), ..options };
+    let agent = longhaul_agent::start(options, listener, serve::agent_deps(context))
         .await
-        .map_err(|error| Failure::system(words::chain(&error)))
+        .map_err(|error| Failure::system(words::chain(&error)))?;
+    if let Some(numbers) = numbers {
+        agent.serve_metrics(numbers);
+    }
+    Ok(agent)
 }
 
 /// The orderly stop; another signal ends the process at once.

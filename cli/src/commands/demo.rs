@@ -66,13 +66,13 @@ async fn play(context: &Context, stage: &Stage) -> Result<(), Failure> {
 
     let mut gateway = stage.start("gateway", &["gateway", "--listen", "127.0.0.1:0"])?;
     let url = stage.serves(context, &mut gateway).await?;
-    let secret = stage.path("gateway/join-secret");
+    let token = stage.invited().await?;
     let project = stage.path("project");
     let mut agent = stage.start(
         "stata1",
         &["agent", "--engine", "standin", "--name", "stata1", "--listen", "127.0.0.1:0", "--gateway", &url]
             .into_iter()
-            .chain(["--join-secret-file", &secret, "--root", &project])
+            .chain(["--join", &token, "--root", &project])
             .collect::<Vec<_>>(),
     )?;
     stage.joined(context, &mut agent).await?;
@@ -228,6 +228,15 @@ impl Stage {
             its.then(|| endpoint["url"].as_str().map(str::to_owned)).flatten()
         })
         .await
+    }
+
+    /// The token of an invitation for the one agent.
+    async fn invited(&self) -> Result<String, Failure> {
+        let invite = self.command(&["agents", "invite", "stata1", "--json"]).output();
+        let said = within("the agent is invited", invite).await??;
+        let made: Option<Value> = serde_json::from_slice(&said.stdout).ok();
+        let token = made.and_then(|made| made["token"].as_str().map(str::to_owned));
+        token.ok_or_else(|| failed("the agent is not invited", &String::from_utf8_lossy(&said.stderr)))
     }
 
     async fn joined(&self, context: &Context, agent: &mut Child) -> Result<(), Failure> {

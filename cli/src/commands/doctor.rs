@@ -3,8 +3,10 @@
 //! It changes nothing: it starts no daemon and makes no file, but for `--probe` ([`super::probe`]). Exit status 0 when a do-file can be run from here, 4 when
 //! something prevents that.
 
+mod agents_gateway;
 mod certificate;
 mod report;
+mod role;
 
 use longhaul_agent::{draw, stata::find};
 use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetry, transport::https::Distrust};
@@ -34,11 +36,11 @@ pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failu
     findings.push(configuration(context));
     let places = places(context);
     let (stata, stata_tried) = stata(context, &places);
-    if is_client(context) {
+    if role::is_client(context) {
         // Runs are elsewhere: of this machine only what was found is of interest.
         findings.extend(stata.into_iter().filter(|finding| finding.state == "ok"));
     } else {
-        findings.extend(stata);
+        findings.extend(if role::is_gateway_alone(context) { role::not_needed(stata) } else { stata });
         findings.push(pdf_graphs(context));
         findings.extend(data(context));
     }
@@ -82,14 +84,6 @@ fn configuration(context: &Context) -> Finding {
         );
     }
     ok("configuration", path)
-}
-
-/// Whether this machine is only a client of a gateway elsewhere: it has a gateway's name, and nothing of an agent's.
-fn is_client(context: &Context) -> bool {
-    let s = &context.config.settings;
-    let agents =
-        s.stata.is_some() || s.seats.is_some() || s.licence.is_some() || s.roots.is_some() || s.engine.is_some();
-    s.gateway.is_some() && !agents && s.join_secret_file.is_none() && s.join.is_none() && !context.data.has_agent()
 }
 
 fn places(context: &Context) -> find::SearchPlaces {
@@ -223,6 +217,7 @@ async fn gateway(context: &Context) -> Vec<Finding> {
     let served = context.data.gateway_serves().unwrap_or(false);
     let url = match named.or_else(|| context.data.endpoint().filter(|_| served).map(|e| e.url)) {
         Some(url) => url,
+        None if context.data.agents_gateway().is_some() => return vec![agents_gateway::finding(context).await],
         None => {
             let advice = "`longhaul run` starts one inside itself; `longhaul up` starts one that stays";
             return vec![note("gateway", "none named, and none holds the data folder", advice)];

@@ -4,7 +4,13 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 
-use crate::{args::Cli, config, context::Failure, output::Out};
+use crate::{
+    args::Cli,
+    config::{self, Settings},
+    context::{Context, Failure},
+    output::{Out, say},
+    serve,
+};
 
 /// The command without what is hidden: the libraries below leave it out in some places only.
 fn visible(command: &Command) -> Command {
@@ -54,4 +60,24 @@ pub(crate) fn man(folder: &Path) -> Result<u8, Failure> {
 /// When stdout fails.
 pub(crate) fn template() -> Result<u8, Failure> {
     Ok(Out::default().bytes(config::template().as_bytes()).map(|()| 0)?)
+}
+
+/// `config check`: what was read already could be read; here is what its values mean to a gateway and an agent.
+///
+/// # Errors
+/// With what cannot be used.
+pub(crate) fn check(context: &Context) -> Result<u8, Failure> {
+    serve::gateway_options(context)?;
+    serve::check_roots(context)?;
+    let (config, mut out) = (&context.config, Out::default());
+    for (key, _, value) in config.settings.show() {
+        let (Some(value), Some(origin)) = (value, config.origins.get(key)) else { continue };
+        let value = if Settings::SECRETS.contains(&key) { "(not shown)".to_owned() } else { value };
+        out.text(&format!("{key} = {value} ({origin})\n"))?;
+    }
+    match &config.file {
+        Some(file) => say(&format!("{} can be used", file.display())),
+        None => say("there is no configuration file, and what is set can be used"),
+    }
+    Ok(0)
 }

@@ -41,9 +41,9 @@ async fn install(context: &Context, args: &Install) -> Result<u8, Failure> {
     let done = async {
         check_detach(args.detach, &gateway)?;
         let submitted = submit(context, &mut gateway, Input { request, files: Vec::new() }).await?;
-        follow(context, shown, &mut gateway, &mut signals, submitted).await
+        Box::pin(follow(context, shown, &mut gateway, &mut signals, submitted)).await
     };
-    let done = done.await.map_err(|failure| {
+    let done = Box::pin(done).await.map_err(|failure| {
         // A package is installed on one host, so this one cannot be left out.
         let message = failure.message.replace("; leave host out to take any", "; pass one of them with --host");
         Failure { message, ..failure }

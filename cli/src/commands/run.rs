@@ -1,16 +1,15 @@
-//! `run` and `wait`: follow a run to its end, and exit with the status that tells it.
+//! `run`: starts a run and follows it to its end, and exits with the status that tells it.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use longhaul_proto::{
     api::{CancelMode, Joined, RerunBody, RunView, SubmitRequest, Submitted},
-    risk, telemetry,
+    risk,
 };
-use tracing::Instrument;
 
 use crate::{
-    args::{Rerun, Run, Wait},
+    args::{Rerun, Run},
     client::ClientError,
     config::Engine,
     context::{Context, Failure},
@@ -20,6 +19,7 @@ use crate::{
     input::{self, Hosts, Input, LocalFile},
     output::{Out, OwnFiles, ShownOn, Status, When, say, say_of, verdict},
     printer::{OnTerminal, Printer},
+    request_span::RequestSpan,
     signals::{Asked, Signals},
 };
 
@@ -57,6 +57,10 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         gateway.close().await;
         return Err(error);
     }
+    if !args.notify.is_empty() && !gateway.stays() {
+        gateway.close().await;
+        return Err(told_by_nothing());
+    }
     let as_text = sent_as_text(&input.request);
     let submitted = submit(context, &mut gateway, input).await;
     let done = match submitted {
@@ -65,12 +69,19 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
                 say(&note);
             }
             let shown = Shown { detach: args.detach, json: args.ask.json, raw: args.raw };
-            follow(context, shown, &mut gateway, &mut signals, submitted).await
+            Box::pin(follow(context, shown, &mut gateway, &mut signals, submitted)).await
         }
         Err(error) => Err(error),
     };
     gateway.close().await;
     done
+}
+
+/// A gateway that ends with this process tells nothing of the run after that.
+fn told_by_nothing() -> Failure {
+    Failure::usage(
+        "--notify needs a gateway that stays: start one with `longhaul up` or name it with --gateway, or leave --notify out",
+    )
 }
 
 /// What is said when no agent has these bytes under that path, and the text is run.
@@ -80,7 +91,16 @@ fn sent_as_text(request: &SubmitRequest) -> Option<String> {
         Some(folder) => format!("in {folder}"),
         None => "in an empty folder of its own, without the files beside it (--with sends them)".to_owned(),
     };
-    Some(format!("no agent has {path} with this content in a folder of its own: its text is sent, and runs {place}"))
+    Some(match &request.host {
+        // Nothing tells here which of the two it was.
+        Some(host) => format!(
+            "{host} is away, or does not have {path} with this content in a folder of its own: its text is sent, and runs {place}. \
+             If it needs the files that are there, cancel it and run it again when the host is back"
+        ),
+        None => {
+            format!("no agent has {path} with this content in a folder of its own: its text is sent, and runs {place}")
+        }
+    })
 }
 
 /// Uploads those of the files that are missing, each content once.
@@ -114,18 +134,13 @@ pub(super) async fn submit(
     gateway: &mut GatewayHandle,
     mut input: Input,
 ) -> Result<Submitted, Failure> {
-    let caller = std::env::var("TRACEPARENT").unwrap_or_default();
-    let caller = longhaul_proto::wire::TraceContext { traceparent: caller, tracestate: String::new() };
-    let span = tracing::info_span!("longhaul.request");
-    telemetry::set_parent(&span, &caller);
-    // A span that is not exported would leave the gateway's without a parent: then the caller's own is passed on.
-    let collected = telemetry::endpoint(context.config.settings.otlp_endpoint.as_deref()).is_some();
-    let parent = if collected { telemetry::context_of(&span).traceparent } else { caller.traceparent };
-    async {
+    let span = RequestSpan::begin();
+    let parent = span.context();
+    let work = async {
         let (mut tries, mut rounds) = (0, 0);
         loop {
             tries += 1;
-            match gateway.client.submit(&input.request, Some(&parent)).await {
+            match gateway.client.submit(&input.request, &parent).await {
                 Ok(submitted) => return Ok(submitted),
                 // Words for people: a gateway of an earlier version runs it without them.
                 Err(error) if input.request.file_name.is_some() && error.knows_no("file_name") => {
@@ -152,9 +167,10 @@ pub(super) async fn submit(
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-    .instrument(span)
-    .await
+    };
+    let submitted = span.around(work).await;
+    span.answered(submitted.as_ref().ok().map(|submitted| submitted.run.run_id));
+    submitted
 }
 
 /// `rerun`.
@@ -198,7 +214,7 @@ async fn repeat(
         [&[before.what().to_owned()], before.args.as_slice()].concat().join(" ")
     ));
     let shown = Shown { detach: args.detach, json: args.ask.json, raw: args.raw };
-    follow(context, shown, gateway, signals, submitted).await
+    Box::pin(follow(context, shown, gateway, signals, submitted)).await
 }
 
 /// What is shown of a run that was submitted.
@@ -266,17 +282,17 @@ fn joined_text(run: &RunView, joined: Joined) -> String {
 }
 
 /// How `run` and `wait` differ in following.
-struct Way {
-    limit: Option<Duration>,
-    json: bool,
+pub(super) struct Way {
+    pub(super) limit: Option<Duration>,
+    pub(super) json: bool,
     /// Ctrl-C cancels what runs inside this process: `run` started it, `wait` only follows.
-    cancels: bool,
-    when: When,
-    ours: OwnFiles,
+    pub(super) cancels: bool,
+    pub(super) when: When,
+    pub(super) ours: OwnFiles,
 }
 
 /// Follows to the end and reports it.
-async fn to_end(
+pub(super) async fn to_end(
     mut follower: Follower<'_>,
     gateway: &mut GatewayHandle,
     signals: &mut Signals,
@@ -340,61 +356,4 @@ fn leaving(short: &str, left: Left) -> String {
             "leaving; run {short} goes on. `longhaul wait {short}` waits for it, `longhaul cancel {short}` ends it"
         ),
     }
-}
-
-/// `wait`.
-///
-/// # Errors
-/// With what to do.
-pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> {
-    let mut signals = Signals::listen()?;
-    let need = Need { engine: context.config.settings.engine, starts_runs: true, ..Need::default() };
-    let mut gateway = match GatewayHandle::open(context, need).await {
-        // Without Stata a queued run cannot start here, but a started one may end.
-        Err(_) if context.config.settings.gateway.is_none() && context.data.has_record() => {
-            GatewayHandle::open(context, Need { starts_runs: false, ..need }).await?
-        }
-        gateway => gateway?,
-    };
-    let done = wait_for_all(context, args, &mut gateway, &mut signals).await;
-    gateway.close().await;
-    done
-}
-
-/// Waits for one after the other; all of them go on meanwhile.
-async fn wait_for_all(
-    context: &Context,
-    args: &Wait,
-    gateway: &mut GatewayHandle,
-    signals: &mut Signals,
-) -> Result<u8, Failure> {
-    let mut runs = Vec::new();
-    // A name that fits no run is told before the waiting, not hours later.
-    for name in &args.runs {
-        let run = gateway.client.get(name).await?.run_id;
-        if !runs.contains(&run) {
-            runs.push(run);
-        }
-    }
-    let began = context.clock.monotonic();
-    let mut worst = 0;
-    for run in runs {
-        let follower = Follower::new(context, run, None, Status::new(ShownOn::for_json(args.ask.json)));
-        let waited = context.clock.monotonic() - began;
-        // What has ended is told, whatever time the runs before it took.
-        let limit = match args.timeout {
-            Some(limit) if !gateway.client.get(&run.to_string()).await?.state.is_end() => {
-                Some(limit.0.saturating_sub(waited))
-            }
-            _ => None,
-        };
-        let (when, ours) = (When::new(context.utc), OwnFiles::of_process());
-        let way = Way { limit, json: args.ask.json, cancels: false, when, ours };
-        worst = exit::worse(worst, to_end(follower, gateway, signals, way).await?);
-        if worst == exit::GOES_ON && args.timeout.is_none() {
-            // A signal: this process leaves them all.
-            break;
-        }
-    }
-    Ok(worst)
 }

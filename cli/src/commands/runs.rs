@@ -5,7 +5,7 @@ use longhaul_proto::api::{RunList, RunView};
 
 use super::simple;
 use crate::{
-    args::{Runs, RunsAction},
+    args::{Runs, RunsAction, Since},
     context::{Context, Failure},
     gateway_handle::{GatewayHandle, Need},
     output::{Out, RunsTable, When, say, shell_word},
@@ -56,14 +56,18 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
 
 fn filters(args: &Runs, zone: TimeZone) -> Result<Vec<(&'static str, String)>, Failure> {
     let states: Vec<_> = args.state.iter().map(|state| state.as_str()).collect();
-    let since = args.since.as_ref().map(|since| since.value(zone)).transpose().map_err(Failure::usage)?;
+    let time =
+        |when: &Option<Since>| when.as_ref().map(|when| when.value(zone.clone())).transpose().map_err(Failure::usage);
+    let (since, until) = (time(&args.since)?, time(&args.until)?);
     let states = (!states.is_empty()).then(|| states.join(","));
     let all = [
         ("state", states),
         ("name", args.name.clone()),
         ("user", args.user.clone()),
         ("host", args.host.clone()),
+        ("pool", args.pool.clone()),
         ("since", since),
+        ("until", until),
         ("text", args.text.clone()),
     ];
     Ok(all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
@@ -97,7 +101,9 @@ fn next_page(args: &Runs, last: &str, utc: bool) -> String {
     flag("name", args.name.as_deref());
     flag("user", args.user.as_deref());
     flag("host", args.host.as_deref());
+    flag("pool", args.pool.as_deref());
     flag("since", args.since.as_ref().map(|since| since.given.as_str()));
+    flag("until", args.until.as_ref().map(|until| until.given.as_str()));
     flag("text", args.text.as_deref());
     flag("gateway", args.ask.gateway.as_ref().map(|url| url.0.as_str()));
     flag("limit", Some(args.limit.to_string().as_str()).filter(|limit| *limit != "20"));

@@ -38,6 +38,8 @@ const TERMINATED: u8 = 143;
 #[derive(Debug, PartialEq, Eq)]
 struct Asks {
     strict: bool,
+    /// A person has agreed to the risky commands.
+    confirm: bool,
     smcl: bool,
     /// The command that starts it, as Stata echoes it; `None` = it does not (`-q`).
     command: Option<String>,
@@ -51,21 +53,32 @@ struct Asks {
 /// With what to do.
 pub(crate) async fn stata(context: &Context, args: &Stata) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
-    let asks = read(&args.words, args.strict)?;
+    let asks = read(&args.words, (args.strict, args.confirm))?;
     let settings = &context.config.settings;
     let remote = settings.gateway.is_some();
     let mut input = input::request(&as_run(&asks)?, if remote { Hosts::Anywhere } else { Hosts::Here })?;
     input.request.engine = settings.engine.filter(|_| !remote).map(|engine| engine.as_str().into());
+    input.request.confirm = asks.confirm;
     input.request.key = Some(context.ids.name());
     check_log(&log_path(&asks))?;
     let need = Need { engine: settings.engine, starts_runs: true, begins: Begins::Always, ..Need::default() };
     let mut gateway = GatewayHandle::open(context, need).await?;
     let done = match submit(context, &mut gateway, input).await {
         Ok(submitted) => accepted(context, &asks, submitted.run.run_id, &mut gateway, &mut signals).await,
-        Err(error) => Err(error),
+        Err(error) => Err(unconfirmed(error)),
     };
     gateway.close().await;
     done
+}
+
+/// A Makefile knows this command by one name, so the refusal says how it is confirmed there.
+fn unconfirmed(error: Failure) -> Failure {
+    if !error.message.contains("wants a person to agree") {
+        return error;
+    }
+    let how =
+        "Here: `longhaul stata --confirm -b do FILE.do`, which is `STATA = longhaul stata --confirm` in a Makefile";
+    Failure { message: format!("{}. {how}", error.message), ..error }
 }
 
 /// The log is made once the run is accepted: a call that is refused leaves an older one as it was, and no empty one that
@@ -141,13 +154,13 @@ fn told(run: &RunView, shown: &Shown) -> u8 {
 }
 
 /// Reads a command line of Stata's.
-fn read(words: &[String], strict: bool) -> Result<Asks, Failure> {
+fn read(words: &[String], (strict, confirm): (bool, bool)) -> Result<Asks, Failure> {
     let usage = |what: String| {
         Failure::usage(format!(
             "{what}: `longhaul stata` runs do-files in batch, as in `longhaul stata -b do FILE.do ARGS`"
         ))
     };
-    let (mut strict, mut smcl, mut quiet, mut rest) = (strict, false, false, words);
+    let (mut strict, mut confirm, mut smcl, mut quiet, mut rest) = (strict, confirm, false, false, words);
     while let [first, more @ ..] = rest
         && first.starts_with('-')
         && first.len() > 1
@@ -157,6 +170,7 @@ fn read(words: &[String], strict: bool) -> Result<Asks, Failure> {
             "-q" => quiet = true,
             "-s" => smcl = true,
             "--strict" => strict = true,
+            "--confirm" => confirm = true,
             other => return Err(usage(format!("flag {other} is not taken"))),
         }
         rest = more;
@@ -180,7 +194,7 @@ fn read(words: &[String], strict: bool) -> Result<Asks, Failure> {
         return Err(usage("options after a comma are not taken".to_owned()));
     }
     let command = (!quiet).then_some(command);
-    Ok(Asks { strict, smcl, command, file: unquoted(file).into(), args })
+    Ok(Asks { strict, confirm, smcl, command, file: unquoted(file).into(), args })
 }
 
 fn unquoted(word: &str) -> &str {
@@ -301,7 +315,8 @@ mod tests {
     fn command_lines_of_stata_are_read() {
         fn check(line: &[&str], want: Option<(&str, &[&str], bool)>) {
             let words: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
-            let got = read(&words, false).ok().map(|asks| (asks.file.display().to_string(), asks.args, asks.smcl));
+            let got =
+                read(&words, (false, false)).ok().map(|asks| (asks.file.display().to_string(), asks.args, asks.smcl));
             let want = want.map(|(file, args, smcl)| {
                 (file.to_owned(), args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>(), smcl)
             });

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    access,
     args::{Expiry, Token, TokenAction},
     client::escape,
     context::{Context, Failure},
@@ -24,12 +25,12 @@ pub(crate) async fn token(context: &Context, args: &Token) -> Result<u8, Failure
         TokenAction::List { .. } | TokenAction::Revoke { .. } => Begins::WithARecord,
     };
     let gateway = GatewayHandle::open(context, Need { begins, ..Need::default() }).await?;
-    let done = act(&gateway, &args.action, &When::new(context.utc)).await;
+    let done = act(context, &gateway, &args.action, &When::new(context.utc)).await;
     gateway.close().await;
     done
 }
 
-async fn act(gateway: &GatewayHandle, action: &TokenAction, when: &When) -> Result<u8, Failure> {
+async fn act(context: &Context, gateway: &GatewayHandle, action: &TokenAction, when: &When) -> Result<u8, Failure> {
     let mut out = Out::default();
     match action {
         TokenAction::List { ask } => {
@@ -59,11 +60,26 @@ async fn act(gateway: &GatewayHandle, action: &TokenAction, when: &When) -> Resu
         TokenAction::Rotate { name, overlap, ask } => {
             let body = json!({ "overlap": overlap.0.as_secs_f64() });
             let path = format!("{PATH}/{}/rotate", escape(name));
+            let shown = shown(gateway).await.filter(|(of, _)| of == name);
             let made = gateway.client.call(Method::POST, &path, Some(&body)).await?;
+            // First what is kept: the secret is told once, and the reader of it may have gone.
+            let kept =
+                shown.map(|(_, before)| access::replace_token(context.data.path(), &before, word(&made, "token")));
             secret(&mut out, &made, ask.json, when)?;
+            match kept {
+                Some(Ok(files)) if !files.is_empty() => {
+                    say(&format!("the new secret is in {} now", files.join(" and ")))
+                }
+                Some(Err(error)) => say(&format!(
+                    "warning: the new secret could not be kept in the data folder {} ({error}): put it there yourself",
+                    context.data.path().display()
+                )),
+                _ => {}
+            }
         }
-        TokenAction::Revoke { name, ask } => {
-            gateway.client.call(Method::DELETE, &format!("{PATH}/{}", escape(name)), None).await?;
+        TokenAction::Revoke { name, force, ask } => {
+            let query = if *force { "?force=true" } else { "" };
+            gateway.client.call(Method::DELETE, &format!("{PATH}/{}{query}", escape(name)), None).await?;
             if ask.json {
                 out.json(&json!({ "name": name, "revoked": true }))?;
             } else {
@@ -72,6 +88,12 @@ async fn act(gateway: &GatewayHandle, action: &TokenAction, when: &When) -> Resu
         }
     }
     Ok(0)
+}
+
+/// The name and the secret of the token that this command shows.
+async fn shown(gateway: &GatewayHandle) -> Option<(String, String)> {
+    let me = gateway.client.call(Method::GET, "/api/v1/whoami", None).await.ok()?;
+    Some((me["token"].as_str()?.to_owned(), gateway.client.token()?.to_owned()))
 }
 
 /// Prints a secret that was just made.
@@ -86,6 +108,9 @@ fn secret(out: &mut Out, made: &Value, json: bool, when: &When) -> Result<(), Fa
         "shown this once; its holder sets LONGHAUL_TOKEN to it, or `token` in the configuration; {ends}{}",
         before.unwrap_or_default()
     ));
+    if let Some(warning) = made["warning"].as_str() {
+        say(&format!("warning: {warning}"));
+    }
     if let Some(until) = at("ended_early") {
         say(&format!(
             "warning: it was rotated before, and the secret before that one was accepted until {until}: it is worthless now, and \

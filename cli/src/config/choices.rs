@@ -34,6 +34,36 @@ impl Value for AuditMode {
     }
 }
 
+/// How the way to the mail relay is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SmtpTls {
+    /// By STARTTLS, which must be there.
+    Starttls,
+    /// From the first byte.
+    On,
+    /// Not at all.
+    Off,
+}
+
+impl Value for SmtpTls {
+    fn read(given: Given) -> Result<Self, String> {
+        match given {
+            Given::Text(text) if text.trim() == "starttls" => Ok(Self::Starttls),
+            Given::Text(text) if text.trim() == "on" => Ok(Self::On),
+            Given::Text(text) if text.trim() == "off" => Ok(Self::Off),
+            _ => Err("expected starttls, on or off".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Starttls => "starttls".to_owned(),
+            Self::On => "on".to_owned(),
+            Self::Off => "off".to_owned(),
+        }
+    }
+}
+
 impl Value for Egress {
     fn read(given: Given) -> Result<Self, String> {
         let Given::Text(text) = given else { return Err("expected a text such as \"full rows=off\"".into()) };

@@ -9,6 +9,7 @@
 mod choices;
 mod settings;
 mod template;
+mod trace_url;
 mod values;
 
 use std::{
@@ -18,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use choices::AuditMode;
+pub(crate) use choices::{AuditMode, SmtpTls};
 use longhaul_proto::faults;
 pub(crate) use settings::Settings;
 pub(crate) use template::{template, told};
@@ -263,23 +264,7 @@ fn set(
 /// The setting whose name is nearest, if one is near enough to be meant.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    let far = name.len().div_ceil(3).max(2);
-    Settings::KEYS.iter().map(|k| (distance(&name, k), *k)).min().filter(|(d, _)| *d <= far).map(|(_, k)| k)
-}
-
-/// Edit distance: insertions, deletions, substitutions.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    longhaul_proto::words::nearest(&name, Settings::KEYS.iter().copied())
 }
 
 #[cfg(test)]

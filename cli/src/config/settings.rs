@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use longhaul_proto::{egress::Egress, encoding::Encoding, risk::Confirm};
 
 use super::{
-    AuditMode,
+    AuditMode, SmtpTls,
+    trace_url::TraceUrl,
     values::{Bytes, Engine, Given, Horizon, Secret, Time, Tls, Url, Value},
 };
 
@@ -65,11 +66,20 @@ settings! {
     token_file: PathBuf,
     /// File with the root certificate by which the gateway is trusted (PEM); default what `login` pinned, else the system's.
     gateway_ca: PathBuf,
-    /// OTLP endpoint for traces, where no OTEL_* variable names one.
+    /// OTLP endpoint for traces and metrics, where no OTEL_* variable names one.
     otlp_endpoint: String,
+    /// Traces tell what scripts say of themselves, too: paths, the command that failed, Stata's words; default false.
+    trace_details: bool,
+    /// Where people read a trace, with {trace_id} in its place; it is shown with each run that has one.
+    trace_url: TraceUrl,
+    /// A gateway or an agent sends the lines of its log to the OTLP endpoint, too; default false.
+    otlp_logs: bool,
 
     /// Address to listen on, as host:port.
     listen: String,
+    /// Address at which this agent's numbers are read (/metrics, plain HTTP, no token); default none. On another address
+    /// than loopback only with insecure_network.
+    metrics_listen: String,
     /// URL under which others reach this gateway or agent.
     advertise: Url,
     /// Answer without a token; on loopback addresses only.
@@ -166,6 +176,13 @@ settings! {
     restored: bool,
     /// What may leave to AI clients, by pool, `*` for the others; it narrows what agents say.
     egress_pools: BTreeMap<String, String>,
+    /// How much of the gateway principals may use, `*` for those that are not named, and `@GROUP` together: seats=N, seats.POOL=N,
+    /// running=N, queued=N, kept=BYTES, streams=N, submissions=N in a minute, priority=high.
+    quotas: BTreeMap<String, String>,
+    /// The members of the groups that have a quota.
+    groups: BTreeMap<String, String>,
+    /// Limits on running by pool, `*` for the others: default=D for runs that ask for none, max=D for those that do.
+    pool_timeouts: BTreeMap<String, String>,
     /// Seats by pool that overrule what agents say.
     pools: BTreeMap<String, u32>,
     /// How often agents say that they are there.
@@ -224,6 +241,32 @@ settings! {
     max_body_bytes: Bytes,
     /// Proxies that are trusted to name their clients' addresses, such as 10.0.0.7 or 10.0.0.0/8.
     trusted_proxies: Vec<String>,
+    /// To whom webhooks may be sent when runs end: hosts, or networks, each with a port (443 without one), such as
+    /// hooks.lab.org:8443; http:// before it where TLS is not needed. None by default. Addresses that are not public must be
+    /// listed as networks.
+    notify_allow: Vec<String>,
+    /// File with root certificates (PEM) by which receivers of webhooks and the mail relay are trusted, besides the system's.
+    notify_ca: PathBuf,
+    /// The wait after the first try to tell of an end that failed; it doubles.
+    notify_retry: Time,
+    /// The longest such wait.
+    notify_retry_longest: Time,
+    /// What could not be told for so long is given up.
+    notify_give_up: Time,
+    /// Limit of one try.
+    notify_timeout: Time,
+    /// The relay for mail about ends of runs, as host or host:port; default none.
+    smtp_relay: String,
+    /// How the way to it is encrypted: starttls, on (from the first byte) or off.
+    smtp_tls: SmtpTls,
+    /// The user at the relay, where it asks for one.
+    smtp_user: String,
+    /// File with that user's password.
+    smtp_password_file: PathBuf,
+    /// The sender of mail.
+    mail_from: String,
+    /// The domains to which mail may go.
+    mail_domains: Vec<String>,
     /// What happens when the audit log cannot be written: `on` = that is told, `required` = what must be in it is refused.
     audit: AuditMode,
     /// A file of the audit log that is this long is followed by another; default 16 MiB.

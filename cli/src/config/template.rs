@@ -3,7 +3,7 @@
 use longhaul_agent::MinFree;
 
 use super::{
-    AuditMode, Engine, Settings,
+    AuditMode, Engine, Settings, SmtpTls,
     values::{Bytes, Horizon, Time},
 };
 
@@ -47,6 +47,8 @@ fn defaults() -> Settings {
     let min_free = MinFree::default();
     Settings {
         no_auth: Some(false),
+        trace_details: Some(false),
+        otlp_logs: Some(false),
         insecure_network: Some(false),
         certificate_lifetime: time(g.certificate_lifetime),
         agent_certificate_lifetime: time(g.agent_certificate_lifetime),
@@ -97,6 +99,11 @@ fn defaults() -> Settings {
         head_timeout: time(f.head_timeout),
         body_timeout: time(f.body_timeout),
         max_body_bytes: bytes(f.max_body_bytes),
+        notify_retry: time(g.notify.retry.0),
+        notify_retry_longest: time(g.notify.retry.1),
+        notify_give_up: time(g.notify.give_up),
+        notify_timeout: time(g.notify.timeout),
+        smtp_tls: Some(SmtpTls::Starttls),
         audit: Some(AuditMode::On),
         audit_file: bytes(g.audit.max_file),
         audit_keep: bytes(g.audit.max_kept),
@@ -136,7 +143,9 @@ fn example(key: &str) -> Option<&'static str> {
         "token" => r#""lh_...""#,
         "token_file" => r#""/home/ana/.config/longhaul/token""#,
         "otlp_endpoint" => r#""http://localhost:4317""#,
+        "trace_url" => r#""https://grafana.lab/trace/{trace_id}""#,
         "listen" => r#""127.0.0.1:7447""#,
+        "metrics_listen" => r#""127.0.0.1:9447""#,
         "join" => r#""lhj_...""#,
         "join_secret" => r#""sixteen characters or more""#,
         "join_secret_file" => r#""/etc/longhaul/join-secret""#,
@@ -153,8 +162,20 @@ fn example(key: &str) -> Option<&'static str> {
         "path_map" => r#"{ 'C:\Users\ana' = "/home/ana" }"#,
         "env_allow" => r#"["R_HOME"]"#,
         "pools" => "{ lab = 4 }",
+        "quotas" => {
+            r#"{ "*" = "seats=2 queued=100", ana = "seats=4 priority=high", "@econ" = "running=6 kept=200GiB" }"#
+        }
+        "groups" => r#"{ econ = "ana, ben" }"#,
+        "pool_timeouts" => r#"{ lab = "default=2h max=1d" }"#,
         "allowed_hosts" => r#"["longhaul.lab"]"#,
         "allowed_origins" => r#"["https://notebook.lab"]"#,
+        "notify_allow" => r#"["hooks.lab.org", "http://10.0.0.7:8080"]"#,
+        "notify_ca" => r#""/etc/longhaul/ca.pem""#,
+        "smtp_relay" => r#""relay.lab.org:587""#,
+        "smtp_user" => r#""longhaul""#,
+        "smtp_password_file" => r#""/etc/longhaul/smtp-password""#,
+        "mail_from" => r#""longhaul@lab.org""#,
+        "mail_domains" => r#"["lab.org"]"#,
         "trusted_proxies" => r#"["10.0.0.7"]"#,
         _ => return None,
     })

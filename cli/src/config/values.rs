@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use longhaul_proto::encoding::Encoding;
+use longhaul_proto::{amounts, encoding::Encoding};
 
 /// A value as it was given, before its setting's type is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,10 +101,7 @@ impl FromStr for Time {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || "expected a time such as 90, 90s, 15min or 1h 30min".to_owned();
-        if let Ok(seconds) = text.trim().parse::<f64>() {
-            return Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| expected());
-        }
-        humantime::parse_duration(text.trim()).map(Self).map_err(|_| expected())
+        amounts::time(text).map(Self).ok_or_else(expected)
     }
 }
 
@@ -132,19 +129,7 @@ impl FromStr for Bytes {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || "expected a size such as 1048576, 512 MiB or 2 GiB".to_owned();
-        let text = text.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let shift = match unit.trim() {
-            "" | "B" => 0,
-            "KiB" => 10,
-            "MiB" => 20,
-            "GiB" => 30,
-            "TiB" => 40,
-            _ => return Err(expected()),
-        };
-        let number: u64 = number.parse().map_err(|_| expected())?;
-        number.checked_mul(1 << shift).map(Self).ok_or_else(expected)
+        amounts::bytes(text).map(Self).ok_or_else(expected)
     }
 }
 

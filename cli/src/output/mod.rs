@@ -34,7 +34,7 @@ pub(crate) use own_files::OwnFiles;
 pub(crate) use record::{About, record};
 pub(crate) use runs::RunsTable;
 pub(crate) use status::{ShownOn, Status, status_text};
-pub(crate) use table::{agents, do_files, files, hosts, invitations, tokens};
+pub(crate) use table::{agents, columns, do_files, files, hosts, invitations, tokens};
 pub(crate) use terminal::LineEnd;
 pub(crate) use verdict::{no_end, verdict};
 pub(crate) use when::When;

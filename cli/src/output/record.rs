@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use longhaul_proto::{
-    api::{AttemptView, ProcessView, Retry, RunDoFiles, RunHistory, RunRecord, RunView},
+    api::{AttemptView, PriorityView, ProcessView, Retry, RunDoFiles, RunHistory, RunRecord, RunView},
     files, risk,
     state::RunState,
 };
@@ -73,7 +73,8 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
     line("ended", run.finished_at.as_deref().map(|at| when.whole(at)));
     line("queued for", run.queued_for.map(duration));
     line("took", run.duration.map(duration));
-    line("limit", run.timeout.map(duration));
+    line("priority", run.priority.as_ref().map(priority));
+    line("limit", run.timeout.map(|limit| timeout(limit, run.timeout_of.as_deref())));
     line("queue limit", run.queue_timeout.map(duration));
     line(
         "cancel",
@@ -88,7 +89,7 @@ pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
     let whole = if run.state.is_end() && !run.output_complete { ", not whole" } else { "" };
     line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));
     line("console", (run.console_bytes > 0).then(|| bytes(run.console_bytes)));
-    line("trace", run.trace_id.clone());
+    line("trace", run.trace_url.clone().or_else(|| run.trace_id.clone()));
     for file in about.do_files.iter().flat_map(|listed| &listed.do_files) {
         let kept = if file.kept { "kept" } else { "not kept" };
         line("do-file", Some(format!("{} ({}, {kept})", file.path, bytes(file.bytes))));
@@ -123,6 +124,17 @@ fn attempt_words(attempt: &AttemptView, when: &When) -> String {
         words.push_str(&format!(": {end} ({})", ended.cause.as_str().replace('_', " ")));
     }
     words
+}
+
+fn timeout(limit: f64, pool: Option<&str>) -> String {
+    let of = pool.map(|pool| format!(", that of pool {pool}")).unwrap_or_default();
+    format!("{}{of}", duration(limit))
+}
+
+fn priority(priority: &PriorityView) -> String {
+    let between = if priority.between_principals { ", by an operator, before or after all others" } else { "" };
+    let reason = priority.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{}{between}{reason}", priority.level.as_str())
 }
 
 fn retry(retry: Retry) -> &'static str {

@@ -132,6 +132,9 @@ fn state(run: &RunView) -> String {
             None => "running".into(),
         },
         (state, Some(rc)) if state.is_end() => format!("{state} r({rc})"),
+        (RunState::Queued, _) if run.priority.is_some() => {
+            format!("queued, {}", run.priority.as_ref().map_or("", |priority| priority.level.as_str()))
+        }
         (RunState::TimedOut, _) => "timed out".into(),
         (state, _) => state.to_string(),
     }

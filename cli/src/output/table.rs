@@ -244,7 +244,7 @@ fn remarks(host: &HostView, pools: &[PoolView], when: &When, out: &mut String) {
     }
 }
 
-fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let head = head.map(str::to_owned);
     let all = || std::iter::once(&head).chain(rows);
     let width: [usize; N] = std::array::from_fn(|i| all().map(|row| row[i].chars().count()).max().unwrap_or(0));

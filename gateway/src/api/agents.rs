@@ -1,11 +1,9 @@
 //! The keys by which agents are known, for operators: listed, approved, revoked.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
+use axum::{Extension, Json, extract::State};
 use longhaul_proto::api::AgentKeys;
 
+use super::strict::Path;
 use crate::{frontend::Frontend, model::Identity, problem::Problem};
 
 /// `GET /api/v1/agents`.

@@ -17,6 +17,8 @@ const LINES: usize = 1_000;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     /// A time, or seconds before now.
@@ -36,7 +38,7 @@ pub(super) async fn get(
     State(frontend): State<Frontend>,
     Strict(asked): Strict<Asked>,
 ) -> Result<Json<Vec<Value>>, Problem> {
-    let since = filters::since(asked.since.as_deref(), frontend.core.deps.clock.unix_ms())?.and_then(rfc3339);
+    let since = filters::time("since", asked.since.as_deref(), frontend.core.deps.clock.unix_ms())?.and_then(rfc3339);
     if let Some(event) = asked.event.as_deref().filter(|event| !Kind::ALL.iter().any(|kind| kind.as_str() == *event)) {
         let all: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
         return Err(Problem::bad_request(format!(

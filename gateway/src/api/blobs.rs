@@ -8,7 +8,7 @@
 use axum::{
     Extension,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use base64::Engine;
@@ -16,7 +16,10 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use longhaul_proto::digest::ContentDigest;
 
-use super::ranges::{Range, range_of, unsatisfiable};
+use super::{
+    ranges::{Range, range_of, unsatisfiable},
+    strict::Path,
+};
 use crate::{
     blobs::{BlobError, BlobReader, Progress, Receiving, Start},
     frontend::{Frontend, bodies::Pieces},
@@ -45,7 +48,7 @@ pub(super) async fn begin(
 ) -> Result<Response, Problem> {
     let digest = digest_of_metadata(&headers)?;
     let bytes = number(&headers, LENGTH)?.ok_or_else(no_length)?;
-    let progress = frontend.core.blobs.begin(&who.principal, digest, bytes).await?;
+    let progress = opened(&frontend, &who, digest, bytes).await?;
     let mut response = told(StatusCode::CREATED, progress);
     let place = HeaderValue::from_str(&format!("/api/v1/blobs/{digest}")).ok();
     response.headers_mut().extend(place.map(|place| (header::LOCATION, place)));
@@ -63,9 +66,9 @@ pub(super) async fn put(
     let length = number(request.headers(), LENGTH)?;
     let length = length.or(number(request.headers(), header::CONTENT_LENGTH.as_str())?).ok_or_else(no_length)?;
     let pieces = Pieces::of(&frontend, request.into_body());
-    let begun = frontend.core.blobs.begin(&who.principal, digest, length).await?;
-    if let Progress::Kept { .. } = begun {
-        return Ok(told(StatusCode::OK, begun));
+    let progress = opened(&frontend, &who, digest, length).await?;
+    if let Progress::Kept { .. } = progress {
+        return Ok(told(StatusCode::OK, progress));
     }
     let receiving = frontend.core.blobs.receive(&who.principal, digest, Start::Over).await?;
     match receive(receiving, pieces).await? {
@@ -76,6 +79,15 @@ pub(super) async fn put(
             Err(Problem::bad_request(detail))
         }
     }
+}
+
+/// Begins an upload, or says how much of it is there; a quota that refuses it is counted.
+async fn opened(frontend: &Frontend, who: &Identity, digest: ContentDigest, bytes: u64) -> Result<Progress, Problem> {
+    let opened = frontend.core.blobs.begin(&who.principal, digest, bytes).await;
+    if let Err(BlobError::OverQuota(over)) = &opened {
+        frontend.core.metrics.refused_by(over.reached.kind);
+    }
+    Ok(opened?)
 }
 
 /// `HEAD /api/v1/blobs/{sha256}`: how many bytes are there of an upload of the caller's; all of a blob that it may name.

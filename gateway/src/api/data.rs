@@ -20,27 +20,44 @@ const MOST: u32 = 10_000;
 
 /// How it is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 enum Format {
+    /// A table.
     #[default]
     Json,
+    /// The observations, as text.
     Csv,
+    /// The observations, with the types of their variables.
     Parquet,
 }
 
 /// The query.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DataQuery {
+    /// The data file: its full path on the host, or with `run` the name of a file that the run left.
     path: String,
+    /// The run that left it: the gateway's copy is read.
     run: String,
+    /// The host that it is on; where absent, one that has it.
     host: String,
+    /// `describe`, `summarize`, `codebook`, `tabulate` or `rows`; `describe` when absent.
     action: String,
+    /// Variables, with blanks or commas between.
     vars: String,
+    /// Only observations for which this holds, as Stata has it.
     r#if: String,
+    /// Only these observations, as Stata has it: `1/100`.
     r#in: String,
+    /// `false`: codes instead of the labels of values.
     labels: Option<bool>,
+    /// Most rows of a table, at most 10,000.
     limit: u32,
+    /// JSON when absent.
+    #[cfg_attr(test, param(inline))]
     format: Format,
 }
 

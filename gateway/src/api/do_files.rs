@@ -1,17 +1,13 @@
 //! `GET /api/v1/runs/{run}/do-files`: what a run entered, and the bytes as they were then.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, Json, extract::State, response::Response};
 use http::{StatusCode, header};
 use longhaul_proto::{
     api::{DoFileView, RunDoFiles},
     digest::ContentDigest,
 };
 
-use super::blobs;
+use super::{blobs, strict::Path};
 use crate::{frontend::Frontend, ledger::DoFile, model::Identity, problem::Problem};
 
 /// The list.

@@ -11,12 +11,7 @@
 
 use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use axum::{
-    Extension,
-    body::Body,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderMap;
@@ -27,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     output::{StreamName, ViewName, bounds},
-    strict::Strict,
+    strict::{Path, Strict},
 };
 use crate::{
     frontend::{
@@ -40,10 +35,17 @@ use crate::{
 
 /// The query.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct EventsQuery {
+    /// Which output; the log when absent.
+    #[cfg_attr(test, param(inline))]
     stream: StreamName,
+    /// Where to begin, bytes; `Last-Event-ID` goes before it.
     offset: Option<u64>,
+    /// Which part of the log; all of it when absent.
+    #[cfg_attr(test, param(inline))]
     view: ViewName,
 }
 
@@ -199,11 +201,11 @@ impl Drop for Follower {
     }
 }
 
-fn named(name: &str, value: &impl Serialize) -> Bytes {
+pub(super) fn named(name: &str, value: &impl Serialize) -> Bytes {
     Bytes::from(format!("event: {name}\ndata: {}\n\n", json(value)))
 }
 
 /// JSON on one line, as an event's data must be.
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned())
 }

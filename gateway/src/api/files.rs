@@ -3,12 +3,7 @@
 //! Bytes go out at the reader's pace, from the copy here or from the run's host. Of a copy the headers name the digest
 //! (`Repr-Digest`, RFC 9530, and `ETag`), so that a reader can check what it got and go on where it broke off.
 
-use axum::{
-    Extension, Json,
-    body::Body,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, Json, body::Body, extract::State, response::Response};
 use base64::Engine;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -20,7 +15,10 @@ use longhaul_proto::{
     unhex,
 };
 
-use super::ranges::{Range, range_of, unsatisfiable};
+use super::{
+    ranges::{Range, range_of, unsatisfiable},
+    strict::Path,
+};
 use crate::{
     blobs::BlobError,
     frontend::Frontend,

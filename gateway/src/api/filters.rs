@@ -29,7 +29,7 @@ pub(super) fn states(words: Option<&str>) -> Result<Vec<RunState>, Problem> {
 }
 
 /// A time, or seconds before now; in Unix ms.
-pub(super) fn since(words: Option<&str>, now_ms: i64) -> Result<Option<i64>, Problem> {
+pub(super) fn time(what: &str, words: Option<&str>, now_ms: i64) -> Result<Option<i64>, Problem> {
     let Some(words) = words else { return Ok(None) };
     if let Ok(at) = words.parse::<jiff::Timestamp>() {
         return Ok(Some(at.as_millisecond()));
@@ -38,7 +38,7 @@ pub(super) fn since(words: Option<&str>, now_ms: i64) -> Result<Option<i64>, Pro
     let ago = words.parse::<f64>().ok().filter(|seconds| (0.0..1e11).contains(seconds)).map(|s| (s * 1000.0) as i64);
     ago.map(|ago| Some(now_ms.saturating_sub(ago))).ok_or_else(|| {
         Problem::bad_request(format!(
-            "`since`: `{words}` is no time; pass one such as 2026-11-22T15:00:00Z, or a number of seconds before now"
+            "`{what}`: `{words}` is no time; pass one such as 2026-11-22T15:00:00Z, or a number of seconds before now"
         ))
     })
 }
@@ -87,10 +87,10 @@ mod tests {
         assert_eq!(states(Some("failed, lost,failed")).ok().unwrap(), [Failed, Lost]);
         assert_eq!(states(None).ok().unwrap(), []);
         assert!(states(Some("failed,")).is_err() && states(Some("")).is_err());
-        assert!(since(Some("2h"), 0).is_err());
-        assert_eq!(since(Some("7.5"), 10_000).ok().unwrap(), Some(2_500));
-        assert_eq!(since(Some("1970-01-01T01:00:01+01:00"), 0).ok().unwrap(), Some(1_000));
-        assert!(since(Some("-1"), 0).is_err() && since(Some("inf"), 0).is_err());
+        assert!(time("since", Some("2h"), 0).is_err());
+        assert_eq!(time("since", Some("7.5"), 10_000).ok().unwrap(), Some(2_500));
+        assert_eq!(time("since", Some("1970-01-01T01:00:01+01:00"), 0).ok().unwrap(), Some(1_000));
+        assert!(time("since", Some("-1"), 0).is_err() && time("since", Some("inf"), 0).is_err());
         assert!(words("name", Some(String::new())).is_err());
     }
 }

@@ -13,10 +13,15 @@ use crate::{frontend::Frontend, model::Identity, problem::Problem, runs::HelpAsk
 
 /// The query.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Query {
+    /// A topic, such as `regress`.
     topic: String,
+    /// Words to look for, instead of a topic.
     search: String,
+    /// The host whose help it is; where absent, any.
     host: String,
 }
 

@@ -1,11 +1,9 @@
 //! `GET /api/v1/runs/{run}/history`: the steps of a run and its attempts, as the ledger has them.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
+use axum::{Extension, Json, extract::State};
 use longhaul_proto::api::{AttemptEndView, AttemptView, RunHistory, StepView};
 
+use super::strict::Path;
 use crate::{
     frontend::Frontend,
     ledger::{AttemptRow, TransitionRow},
@@ -20,7 +18,7 @@ pub(super) async fn get(
 ) -> Result<Json<RunHistory>, Problem> {
     let run = frontend.core.runs.find(&who, &name).await?;
     let (steps, attempts) = frontend.core.runs.history(&who, run).await?;
-    let steps = steps.iter().map(step).collect();
+    let steps = steps.iter().map(|row| step(row, &attempts)).collect();
     Ok(Json(RunHistory { run_id: run, steps, attempts: attempts.into_iter().map(attempt).collect() }))
 }
 
@@ -28,9 +26,11 @@ fn at(ms: i64) -> Option<String> {
     UnixMs::stored(ms).map(UnixMs::rfc3339)
 }
 
-fn step(row: &TransitionRow) -> StepView {
+fn step(row: &TransitionRow, attempts: &[AttemptRow]) -> StepView {
+    let given = attempts.iter().find(|attempt| Some(attempt.number) == row.attempt);
+    let host = given.map(|attempt| attempt.at.host.clone()).filter(|host| !host.is_empty());
     let attempt = row.attempt.map_or(0, Attempt::number);
-    StepView { state: row.state, cause: row.cause, attempt, at: at(row.at_ms) }
+    StepView { state: row.state, cause: row.cause, attempt, host, at: at(row.at_ms) }
 }
 
 fn attempt(row: AttemptRow) -> AttemptView {

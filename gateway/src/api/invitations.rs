@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
 use longhaul_proto::{
     api::{InvitationView, Invitations},
+    faults,
     invitation::LONGEST,
+    words,
 };
 use serde::Deserialize;
 
-use super::{operator::Operator, strict};
+use super::{
+    operator::Operator,
+    strict::{self, Path},
+};
 use crate::{
     frontend::Frontend,
     model::{Principal, Typed},
@@ -27,6 +32,7 @@ const LIFE: Duration = Duration::from_secs(3600);
 
 /// Body of `POST /api/v1/agents/invitations`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Invite {
     /// The name that the agent joins under.
@@ -49,6 +55,7 @@ pub(super) async fn add(
     request: Request,
 ) -> Result<Response, Problem> {
     let (ask, _room): (Invite, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    let mut warning = None;
     let principal = match ask.principal.as_deref().map(str::trim) {
         None => who.principal.clone(),
         Some("") => return Err(Problem::bad_request("field `for`: the name of a principal")),
@@ -57,7 +64,13 @@ pub(super) async fn add(
                 "field `for`: the name of a principal has at most {LONGEST_NAME} bytes and no control characters"
             )));
         }
-        Some(text) => named(&frontend, text).await?,
+        Some(text) => {
+            let (principal, known) = named(&frontend, text).await?;
+            if !known && !faults::bug("unknown_names_pass") {
+                warning = Some(stranger(&frontend, &principal).await?);
+            }
+            principal
+        }
     };
     let expires = match ask.expires_in {
         None => LIFE,
@@ -68,7 +81,7 @@ pub(super) async fn add(
     };
     let inviting = Inviting { name: ask.name, principal, expires, gateway: address(&frontend) };
     let made = frontend.core.runs.invite_agent(&who, inviting).await?;
-    Ok((StatusCode::CREATED, Json(made)).into_response())
+    Ok((StatusCode::CREATED, Json(InvitationView { warning, ..made })).into_response())
 }
 
 /// `GET /api/v1/agents/invitations`.
@@ -89,14 +102,24 @@ pub(super) async fn withdraw(
     Ok(Json(Invitations { invitations: withdrawn }))
 }
 
-/// The principal that an operator named.
-async fn named(frontend: &Frontend, text: &str) -> Result<Principal, Problem> {
+/// What is said of a principal for which there is neither a token nor a run.
+async fn stranger(frontend: &Frontend, principal: &Principal) -> Result<String, Problem> {
+    let tokens = frontend.core.ledger.token_list().await?;
+    let meant = words::nearest(principal.subject(), tokens.iter().map(|token| token.principal.subject()));
+    let meant = meant.map(|name| format!("; is {name} meant?")).unwrap_or_default();
+    Ok(format!(
+        "there is no token and no run of {principal} yet, so the agent has no runs to take until there is one{meant}"
+    ))
+}
+
+/// The principal that an operator named, and whether there is one.
+async fn named(frontend: &Frontend, text: &str) -> Result<(Principal, bool), Problem> {
     let typed = Typed::read(text);
-    let known = match &typed {
-        Typed::Bare(subject) => frontend.core.ledger.principals_called(subject).await?,
-        Typed::Whole(_) => Vec::new(),
-    };
-    typed.among(&known).map_err(|ambiguous| Problem::bad_request(format!("field `for`: {ambiguous}")))
+    let known = frontend.core.ledger.principals_called(typed.subject()).await?;
+    let principal =
+        typed.among(&known).map_err(|ambiguous| Problem::bad_request(format!("field `for`: {ambiguous}")))?;
+    let is_known = known.contains(&principal);
+    Ok((principal, is_known))
 }
 
 /// Where other machines find this gateway: the URL that it tells, with this machine's name where it answers on all of its

@@ -5,6 +5,7 @@
 //! it, straight from the mirror: a slow reader costs one chunk, whatever the run prints ([`output`], [`events`]).
 
 mod agents;
+mod all_events;
 mod audit;
 mod blobs;
 mod certificate;
@@ -13,23 +14,28 @@ mod do_files;
 mod events;
 mod files;
 mod filters;
-mod health;
+pub(crate) mod health;
 mod help;
 mod history;
 mod hosts;
 mod invitations;
+pub(crate) mod metrics;
+mod notify;
+pub mod openapi;
 mod operator;
 mod output;
+mod quotas;
 mod ranges;
 mod record;
 mod results;
 mod runs;
+mod search;
 mod strict;
 mod tokens;
 
 use axum::{Router, middleware::from_fn_with_state};
 use http::Method;
-use longhaul_proto::api::CA_CERTIFICATE;
+use longhaul_proto::api::{CA_CERTIFICATE, OPENAPI};
 
 use crate::{
     auth::routes::{Routes, Row},
@@ -49,8 +55,10 @@ pub fn routes() -> Routes<Frontend> {
     Routes::new()
         .on(get(), "/healthz", Permission::Nothing, health::alive)
         .on(get(), "/readyz", Permission::Nothing, health::ready)
-        .on(get(), "/metrics", Permission::Token, health::metrics)
+        .on(get(), "/metrics", Permission::Token, metrics::get)
         .on(get(), CA_CERTIFICATE, Permission::Nothing, certificate::root)
+        .on(get(), OPENAPI, Permission::Nothing, openapi::get)
+        .on(get(), "/api/v1/quotas", Permission::Token, quotas::list)
         .on(get(), "/api/v1/runs", read, runs::list)
         .on(post(), "/api/v1/runs", Permission::SUBMIT, runs::submit)
         .on(post(), "/api/v1/runs/adopt", operate, runs::adopt_from)
@@ -63,7 +71,9 @@ pub fn routes() -> Routes<Frontend> {
         .on(post(), "/api/v1/clock/trust", operate, health::trust_clock)
         .on(get(), "/api/v1/runs/{run}/history", read, history::get)
         .on(get(), "/api/v1/runs/{run}/output", read, output::get)
+        .on(get(), "/api/v1/runs/{run}/output/search", read, search::get)
         .on(get(), "/api/v1/runs/{run}/events", read, events::get)
+        .on(get(), "/api/v1/events", read, all_events::get)
         .on(get(), "/api/v1/runs/{run}/do-files", read, do_files::list)
         .on(get(), "/api/v1/runs/{run}/do-files/{sha256}", read, do_files::get)
         .on(get(), "/api/v1/runs/{run}/files", read, files::list)
@@ -77,6 +87,11 @@ pub fn routes() -> Routes<Frontend> {
         .on(Method::PUT, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::put)
         .on(Method::PATCH, "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::patch)
         .on(delete(), "/api/v1/blobs/{sha256}", Permission::SUBMIT, blobs::end)
+        .on(get(), "/api/v1/notify", read, notify::list)
+        .on(post(), "/api/v1/notify/receivers", read, notify::add)
+        .on(delete(), "/api/v1/notify/receivers", read, notify::remove)
+        .on(post(), "/api/v1/notify/secret", read, notify::secret)
+        .on(post(), "/api/v1/notify/test", read, notify::test)
         .on(get(), "/api/v1/help", Permission::Token, help::get)
         .on(get(), "/api/v1/data", Permission::SUBMIT, data::get)
         .on(get(), "/api/v1/hosts", Permission::Token, hosts::list)

@@ -12,12 +12,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Extension,
-    body::Body,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -27,7 +22,7 @@ use tokio::sync::watch;
 
 use super::{
     ranges::{Range, range_of, unsatisfiable},
-    strict::Strict,
+    strict::{Path, Strict},
 };
 use crate::{
     frontend::{Frontend, disconnect::ClientPresence, part::Part, reading::Output},
@@ -41,6 +36,7 @@ const MAX_WAIT: f64 = 600.0;
 
 /// Which output, in a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StreamName {
     /// Stata's batch log.
@@ -61,6 +57,7 @@ impl From<StreamName> for Stream {
 
 /// Which part of the log, in a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ViewName {
     /// All bytes.
@@ -72,12 +69,22 @@ pub(super) enum ViewName {
 
 /// The query.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct OutputQuery {
+    /// Which output; the log when absent.
+    #[cfg_attr(test, param(inline))]
     stream: StreamName,
+    /// Where to begin, bytes.
     offset: Option<u64>,
+    /// The last so many lines, instead of `offset`.
     tail: Option<u64>,
+    /// Wait for news behind `offset`, at most so many seconds.
+    #[cfg_attr(test, param(minimum = 0, maximum = 600))]
     wait: Option<f64>,
+    /// Which part of the log; all of it when absent.
+    #[cfg_attr(test, param(inline))]
     view: ViewName,
 }
 

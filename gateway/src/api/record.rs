@@ -1,11 +1,9 @@
 //! `GET /api/v1/runs/{run}/record`: with what a run was made.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
+use axum::{Extension, Json, extract::State};
 use longhaul_proto::api::{Packages, RunRecord};
 
+use super::strict::Path;
 use crate::{frontend::Frontend, model::Identity, problem::Problem};
 
 /// What is recorded besides the run's own object.

@@ -2,12 +2,13 @@
 
 use axum::{
     Extension,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::header;
 use longhaul_proto::api::RunResults;
 
+use super::strict::Path;
 use crate::{frontend::Frontend, model::Identity, problem::Problem};
 
 /// The results. Their bytes are passed on as they were made, so that no number is read and written again on the way.

@@ -2,7 +2,7 @@
 
 use axum::{
     Extension, Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -15,14 +15,14 @@ use serde::Deserialize;
 use super::{
     filters,
     operator::Operator,
-    strict::{self, Strict},
+    strict::{self, Path, Strict},
 };
 use crate::{
     frontend::{
         Frontend,
         disconnect::ClientPresence,
         run_view::{run_list, run_view, submitted},
-        trace,
+        trace::RequestSpan,
     },
     model::Identity,
     problem::Problem,
@@ -44,7 +44,7 @@ pub(super) async fn submit(
     Extension(caller): Extension<ClientPresence>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let trace = trace::of_headers(request.headers());
+    let trace = RequestSpan::context(request.extensions(), request.headers());
     let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let (mut submit, _room): (SubmitRequest, _) = strict::json(&frontend, request, MAX_SUBMIT).await?;
     submit.client = submit.client.or(agent);
@@ -64,17 +64,31 @@ pub(super) async fn submit(
 
 /// Query of `GET /api/v1/runs`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ListQuery {
+    /// At most so many; 50 when absent.
+    #[cfg_attr(test, param(minimum = 1, maximum = 500))]
     limit: Option<u32>,
-    /// The id of a run, or a part of it that names it.
+    /// Only those older than this run: its id, or a part of it that names it. With `next` of a page it is the next page.
     before: Option<String>,
-    /// Names of states, with commas between.
+    /// Only those in one of these states: their names, with commas between.
     state: Option<String>,
+    /// Only those called exactly so.
     name: Option<String>,
+    /// Only those of this principal; for those who may read everybody's.
     user: Option<String>,
+    /// Only those on the host of this name.
     host: Option<String>,
+    /// Only those that took a seat of this pool.
+    pool: Option<String>,
+    /// Only those recorded then or later: a time, or seconds before now.
     since: Option<String>,
+    /// Only those recorded before: likewise.
+    until: Option<String>,
+    /// Only those with this text in name, note, do-file, arguments or message, in any case, among the newest 100,000 that the
+    /// rest leaves.
     text: Option<String>,
 }
 
@@ -94,11 +108,14 @@ pub(super) async fn list(
         None => None,
     };
     let principal = filters::principal(&frontend, &who, query.user.as_deref()).await?;
+    let now_ms = frontend.core.deps.clock.unix_ms();
     let which = RunFilter {
         states: filters::states(query.state.as_deref())?,
-        since_ms: filters::since(query.since.as_deref(), frontend.core.deps.clock.unix_ms())?,
+        since_ms: filters::time("since", query.since.as_deref(), now_ms)?,
+        until_ms: filters::time("until", query.until.as_deref(), now_ms)?,
         name: filters::words("name", query.name)?,
         host: filters::words("host", query.host)?,
+        pool: filters::words("pool", query.pool)?,
         text: filters::words("text", query.text)?,
     };
     let filter = ListFilter { limit, before, principal, which };
@@ -143,7 +160,7 @@ pub(super) async fn rerun(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let trace = trace::of_headers(request.headers());
+    let trace = RequestSpan::context(request.extensions(), request.headers());
     let (body, _room): (RerunBody, _) = strict::json(&frontend, request, strict::SMALL).await?;
     let run = frontend.core.runs.find(&who, &name).await?;
     let accepted = frontend.core.runs.rerun(&who, run, body, trace).await?;

@@ -1,6 +1,6 @@
 //! Requests are read strictly: an unknown field or value is an error that names the field and what is allowed.
 
-use axum::extract::{FromRequestParts, Query, Request};
+use axum::extract::{self, FromRequestParts, Query, Request};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -67,6 +67,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Strict<T> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(value)) => Ok(Self(value)),
             Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+/// What a path names, with errors as problems.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::bad_request(format!("the path: {}", rejection.body_text()))),
         }
     }
 }

@@ -1,17 +1,26 @@
 //! Tokens, for operators: made, listed, given another secret, revoked. A token is shown once, in the answer that makes it.
 
+mod revoke;
+mod unknown_hosts;
+
 use std::time::Duration;
 
 use axum::{
     Extension, Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
 use longhaul_proto::{clock::rfc3339, faults, paths};
 use serde::{Deserialize, Serialize};
 
-use super::{operator::Operator, strict};
+#[cfg(test)]
+pub(super) use self::revoke::Revoke;
+pub(super) use self::revoke::revoke;
+use super::{
+    operator::Operator,
+    strict::{self, Path},
+};
 use crate::{
     audit::{Event, Kind},
     auth::{gate::Shown, token},
@@ -36,6 +45,7 @@ const MAX_LIMITS: (usize, usize) = (100, 1024);
 
 /// Body of `POST /api/v1/tokens`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddToken {
     /// Its name for people; must be new.
@@ -45,6 +55,7 @@ pub(super) struct AddToken {
     principal: Option<String>,
     /// `use` when absent.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = String))]
     scope: Scopes,
     /// Where it permits that; everywhere when absent.
     #[serde(default)]
@@ -59,6 +70,7 @@ pub(super) struct AddToken {
 
 /// Body of `POST /api/v1/tokens/{name}/rotate`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RotateToken {
     /// How long the secret before is accepted too, seconds; [`OVERLAP`] when absent.
@@ -67,10 +79,13 @@ pub(super) struct RotateToken {
 
 /// A token as listed.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct TokenView {
     name: String,
     principal: String,
+    #[cfg_attr(test, schema(value_type = String))]
     scope: Scopes,
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
     scopes: Vec<Scope>,
     #[serde(skip_serializing_if = "TokenLimits::is_none")]
     limits: TokenLimits,
@@ -84,6 +99,9 @@ pub(super) struct TokenView {
     /// Until when an earlier secret would have been accepted, which this rotation ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_early: Option<String>,
+    /// What may be a mistake in what was asked for, in words; in the answer that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
     expires_at: Option<String>,
     expired: bool,
     revoked_at: Option<String>,
@@ -105,6 +123,7 @@ impl TokenView {
             last_used_at: None,
             uses_known_since: None,
             ended_early: None,
+            warning: None,
             name: record.name,
             principal: record.principal.to_string(),
             scope: record.scopes,
@@ -177,7 +196,8 @@ pub(super) async fn add(
     }
     frontend.core.runs.principals_changed().await;
     tracing::info!(by = %who.principal, name = %record.name, principal = %record.principal, "token made");
-    Ok((StatusCode::CREATED, Json(TokenView::of(record, now, Some(secret)))).into_response())
+    let warning = unknown_hosts::warning(&frontend, &record.limits.hosts).await?;
+    Ok((StatusCode::CREATED, Json(TokenView { warning, ..TokenView::of(record, now, Some(secret)) })).into_response())
 }
 
 /// The limits of a new token, each name as it is compared.
@@ -265,22 +285,10 @@ pub(super) async fn list(
     Ok(Json(all.into_iter().map(view).collect()))
 }
 
-/// `DELETE /api/v1/tokens/{name}`.
-pub(super) async fn revoke(
-    State(frontend): State<Frontend>,
-    Operator(who): Operator,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
-    frontend.core.audit.must(Event::of(Kind::TokenRevoked, &who).with("token", name.clone())).await?;
-    if frontend.core.ledger.token_revoke(&name, frontend.core.deps.clock.unix_ms()).await? {
-        frontend.known_tokens.forget();
-        frontend.revocations.revoked(&name);
-        frontend.core.runs.principals_changed().await;
-        tracing::info!(by = %who.principal, %name, "token revoked");
-        return Ok(StatusCode::NO_CONTENT);
-    }
+/// There is no token of this name that can be changed.
+fn unknown_token(name: &str) -> Problem {
     let detail = format!("there is no valid token `{name}`: `longhaul token list` lists them");
-    Err(problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail))
+    problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail)
 }
 
 /// `POST /api/v1/tokens/{name}/rotate`: another secret for the same token, which lives as long again as it was made for. Its
@@ -291,8 +299,12 @@ pub(super) async fn rotate(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let own = request.extensions().get::<Shown>().is_some_and(|shown| shown.name == name && shown.present);
+    let shown = request.extensions().get::<Shown>().filter(|shown| shown.name == name);
+    let (own, before) = (shown.is_some_and(|shown| shown.present), shown.is_some_and(|shown| !shown.present));
     if !own && !who.may_operate() && !faults::bug("scopes_ignored") {
+        if before && !faults::bug("replaced_secret_has_wrong_scope") {
+            return Err(replaced(&frontend, &name).await?);
+        }
         return Err(Problem::scope_missing(&Permission::OPERATE.words(), &who.scopes.to_string()));
     }
     let (ask, _room): (RotateToken, _) = strict::json(&frontend, request, strict::SMALL).await?;
@@ -301,10 +313,7 @@ pub(super) async fn rotate(
         Some(seconds) if seconds.is_finite() && (0.0..=1e8).contains(&seconds) => Duration::from_secs_f64(seconds),
         Some(_) => return Err(Problem::bad_request("field `overlap`: seconds from now, 0 or more")),
     };
-    let unknown = || {
-        let detail = format!("there is no valid token `{name}`: `longhaul token list` lists them");
-        problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail)
-    };
+    let unknown = || unknown_token(&name);
     let all = frontend.core.ledger.token_list().await?;
     let known = all.into_iter().find(|token| token.name == name).ok_or_else(unknown)?;
     let now = frontend.core.deps.clock.unix_ms();
@@ -333,6 +342,20 @@ pub(super) async fn rotate(
     Ok(Json(TokenView { ended_early, ..TokenView::of(rotated, now, Some(secret)) }).into_response())
 }
 
+/// Why a secret that was replaced does not replace the present one.
+async fn replaced(frontend: &Frontend, name: &str) -> Result<Problem, Problem> {
+    let all = frontend.core.ledger.token_list().await?;
+    let token = all.into_iter().find(|token| token.name == name).ok_or_else(|| unknown_token(name))?;
+    let at = token.rotated_ms.and_then(rfc3339).unwrap_or_default();
+    let until = token.before.and_then(|before| rfc3339(before.until_ms)).unwrap_or_default();
+    let detail = format!(
+        "the token `{name}` was rotated at {at}, and this is its secret before that, which is accepted until {until} but \
+         rotates nothing: use the secret that was shown then. Where it is lost, an operator runs `longhaul token \
+         rotate {name}`; if the rotation was none of yours, an operator revokes the token"
+    );
+    Ok(problem(StatusCode::CONFLICT, "rotated", "The token was rotated already", detail))
+}
+
 fn generated() -> Result<String, Problem> {
     token::generate().map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "cannot make a token");
@@ -342,10 +365,13 @@ fn generated() -> Result<String, Problem> {
 
 /// The principal that the request's token stands for.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct WhoAmI {
     principal: String,
     issuer: String,
+    #[cfg_attr(test, schema(value_type = String))]
     scope: Scopes,
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
     scopes: Vec<Scope>,
     #[serde(skip_serializing_if = "TokenLimits::is_none")]
     limits: TokenLimits,
@@ -355,7 +381,10 @@ pub(super) struct WhoAmI {
 }
 
 /// `GET /api/v1/whoami`.
-pub(super) async fn whoami(Extension(who): Extension<Identity>, shown: Option<Extension<Shown>>) -> Json<WhoAmI> {
+pub(super) async fn whoami(Extension(who): Extension<Identity>, shown: Option<Extension<Shown>>) -> Response {
+    if faults::bug("answers_undescribed") {
+        return Json(serde_json::json!({"principal": 7, "unknown": true})).into_response();
+    }
     Json(WhoAmI {
         principal: who.principal.to_string(),
         issuer: who.principal.issuer().to_owned(),
@@ -364,4 +393,5 @@ pub(super) async fn whoami(Extension(who): Extension<Identity>, shown: Option<Ex
         limits: (*who.limits).clone(),
         token: shown.map(|Extension(shown)| shown.name),
     })
+    .into_response()
 }

@@ -45,7 +45,7 @@ kinds! {
     Lost = "lost",
     /// At a start, the log was not as it had been left.
     Broken = "broken",
-    /// A run was asked for; `run` is its id, unless `joined` or `submit_refused` follows.
+    /// A run was asked for; `run` is its id, unless `submit_refused` follows, or `joined` where two equal requests came at once.
     Submit = "submit",
     /// An earlier run answered.
     Joined = "joined",
@@ -97,6 +97,16 @@ kinds! {
     Adopt = "adopt",
     /// An operator released the spool of a run.
     Release = "release",
+    /// A person is told of the ends of their runs at another address.
+    ReceiverAdded = "receiver_added",
+    /// No more at this one.
+    ReceiverRemoved = "receiver_removed",
+    /// A person named a receiver that the gateway does not allow.
+    ReceiverRefused = "receiver_refused",
+    /// A person read the secret by which their webhooks are signed.
+    NotifySecretShown = "notify_secret_shown",
+    /// They made another.
+    NotifySecretRotated = "notify_secret_rotated",
     /// An operator confirmed the gateway's clock.
     ClockTrusted = "clock_trusted",
 }

@@ -45,6 +45,7 @@ pub use read::{Filter, MOST, read};
 use crate::{model::Identity, options::AuditOptions};
 use file::AuditFile;
 use refusals::Refusals;
+pub(crate) use refusals::network;
 use task::Message;
 
 /// Name of the folder in the data folder.
@@ -142,6 +143,11 @@ impl Audit {
             audit.note(Event::own(Kind::Broken).with("words", words));
         }
         Ok(audit)
+    }
+
+    /// Whether there is a log at all.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
     }
 
     /// A name for a request, which all of its lines have.

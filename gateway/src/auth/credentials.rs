@@ -5,11 +5,12 @@
 
 use std::{fs, io, path::Path};
 
-use longhaul_proto::{clock::Clock, durable, join::JoinSecret};
+use longhaul_proto::{clock::Clock, durable, faults, join::JoinSecret};
 use serde::{Deserialize, Serialize};
 
 use super::token;
 use crate::{
+    audit::{Audit, Event, Kind, NotAudited},
     key_store::{self, KeyStore, KeyStoreError},
     ledger::{LedgerError, TokenRecord, TokenStore},
     model::{Principal, Scopes, TokenLimits},
@@ -49,6 +50,9 @@ pub enum CredentialsError {
     /// The token could not be recorded.
     #[error("cannot record the first token")]
     Ledger(#[from] LedgerError),
+    /// What would be made has no line in the audit log.
+    #[error("cannot make the operator's token")]
+    Audit(#[from] NotAudited),
 }
 
 /// The local user's credentials: those in the file while the ledger knows their token, else new ones. The URL in the
@@ -61,6 +65,7 @@ pub async fn ensure(
     url: &str,
     ledger: &dyn TokenStore,
     clock: &Clock,
+    audit: &Audit,
 ) -> Result<(Credentials, bool), CredentialsError> {
     let path = data.join(CREDENTIALS);
     let failed = |source| KeyStoreError::File { path: path.clone(), source };
@@ -72,9 +77,10 @@ pub async fn ensure(
         Err(error) => return Err(failed(error).into()),
     };
     if let Some(mut kept) = kept
-        && let Some(record) = ledger.token_find(&token::digest(&kept.token)).await?
+        && let sha256 = token::digest(&kept.token)
+        && let Some(record) = ledger.token_find(&sha256).await?
         && record.revoked_ms.is_none()
-        && record.expires_ms.is_none_or(|at| at > clock.unix_ms())
+        && record.ends_ms(&sha256).is_none_or(|at| at > clock.unix_ms())
     {
         if kept.url != url {
             url.clone_into(&mut kept.url);
@@ -87,32 +93,35 @@ pub async fn ensure(
         token: token::generate().map_err(KeyStoreError::Random)?,
         principal: os_user(),
     };
+    let record = record(clock, &made);
+    if !faults::bug("made_without_a_line") {
+        let event = Event::own(Kind::TokenMade).with("token", record.name.clone());
+        let event = event.with("principal", record.principal.to_string()).with("scope", record.scopes.to_string());
+        audit.must(event.with("at", "the gateway's start")).await?;
+    }
     // The file first: a token in the ledger without its file is useless, and the next start makes another.
     write(&path, &made).map_err(failed)?;
-    add(ledger, clock, &made).await?;
+    ledger.token_add(record).await?;
     Ok((made, true))
 }
 
-async fn add(ledger: &dyn TokenStore, clock: &Clock, made: &Credentials) -> Result<(), CredentialsError> {
+fn record(clock: &Clock, made: &Credentials) -> TokenRecord {
     let sha256 = token::digest(&made.token);
     // Names are unique, so the start of the digest distinguishes the local tokens of several first starts.
     let name = format!("local-{}", &sha256[..8]);
     let (principal, now) = (Principal::local(&*made.principal), clock.unix_ms());
-    ledger
-        .token_add(TokenRecord {
-            name,
-            principal,
-            sha256,
-            scopes: Scopes::OPERATE,
-            limits: TokenLimits::default(),
-            created_ms: now,
-            expires_ms: None,
-            revoked_ms: None,
-            rotated_ms: None,
-            before: None,
-        })
-        .await?;
-    Ok(())
+    TokenRecord {
+        name,
+        principal,
+        sha256,
+        scopes: Scopes::OPERATE,
+        limits: TokenLimits::default(),
+        created_ms: now,
+        expires_ms: None,
+        revoked_ms: None,
+        rotated_ms: None,
+        before: None,
+    }
 }
 
 fn write(path: &Path, credentials: &Credentials) -> io::Result<()> {

@@ -13,6 +13,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use longhaul_proto::{
+    api::OPENAPI,
     clock::Clock,
     connections::{Connection, TooMany},
 };
@@ -35,7 +36,10 @@ use crate::{
 /// What probes of balancers and monitors ask for. They have no token and may know us by an address that is none of our
 /// names, so these answer under any `Host`, and with nothing that is not for everybody: details are for those who show a
 /// token under a name of ours.
-pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+pub const PROBES: [&str; 3] = ["/healthz", "/readyz", GRPC_HEALTH];
+
+/// The call of gRPC's health service that probes make; it has no other here.
+pub const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// Where clients look for OAuth metadata, of which there is none.
 const WELL_KNOWN: &str = "/.well-known/";
@@ -107,7 +111,8 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let path = request.uri().path();
     let fleet = path.starts_with(FLEET_PREFIX);
     // Clients look there for OAuth; 401 would make them look further, 404 says that there is none.
-    let open = path.starts_with(WELL_KNOWN);
+    // What the API is like is no secret: it is the same at every gateway of a version.
+    let open = path.starts_with(WELL_KNOWN) || path == OPENAPI;
     let probe = PROBES.contains(&path);
     if let Err(refused) = gate.check_place(&request, fleet || probe) {
         tracing::warn!(%refused, "request turned away");

@@ -8,9 +8,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use longhaul_proto::{hex, ids::RunId};
-use sha2::Sha256;
+use longhaul_proto::{digest::KeyedDigest, hex, ids::RunId};
 use subtle::ConstantTimeEq;
 
 use crate::{
@@ -75,21 +73,19 @@ impl TaskKey {
     }
 
     fn digest(&self, named: &[u8], principal: &Principal) -> [u8; SEAL] {
-        let mut seal = [0; SEAL];
-        // HMAC takes keys of any length, so this does not fail.
-        if let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0) {
-            mac.update(DOMAIN);
-            mac.update(named);
-            // A local principal by its subject alone, as in the handles that were given before there were issuers.
-            let issuer = principal.wire_issuer();
-            if !issuer.is_empty() {
-                mac.update(&[0]);
-                mac.update(&(issuer.len() as u64).to_le_bytes());
-                mac.update(issuer.as_bytes());
-            }
-            mac.update(principal.subject().as_bytes());
-            seal.copy_from_slice(&mac.finalize().into_bytes()[..SEAL]);
+        let mut mac = KeyedDigest::new(&*self.0);
+        mac.update(DOMAIN);
+        mac.update(named);
+        // A local principal by its subject alone, as in the handles that were given before there were issuers.
+        let issuer = principal.wire_issuer();
+        if !issuer.is_empty() {
+            mac.update(&[0]);
+            mac.update(&(issuer.len() as u64).to_le_bytes());
+            mac.update(issuer.as_bytes());
         }
+        mac.update(principal.subject().as_bytes());
+        let mut seal = [0; SEAL];
+        seal.copy_from_slice(&mac.finish()[..SEAL]);
         seal
     }
 }

@@ -29,7 +29,7 @@ use crate::{
         quotas::{Held, Kind, Quotas},
     },
     model::Principal,
-    problem::busy,
+    problem::{busy, over_quota},
 };
 
 /// Longest time between two looks at the wall clock, which may be set: a token ends at most this much too late.
@@ -151,12 +151,24 @@ impl Lasting {
         let path = uri.path();
         let (kind, max, what) = if path == "/mcp" && *method == Method::POST {
             (Kind::Call, self.calls, "MCP calls")
-        } else if path == "/mcp" || path.ends_with("/events") || path.ends_with("/output") || path.starts_with(BLOBS) {
+        } else if path == "/mcp"
+            || path.ends_with("/events")
+            || path.ends_with("/output")
+            || path.ends_with("/output/search")
+            || path.starts_with(BLOBS)
+        {
             (Kind::Stream, self.streams, "streams")
         } else {
             return Ok(None);
         };
-        self.quotas.take(principal, kind, max).map(Some).ok_or_else(|| {
+        let taken = match kind {
+            Kind::Stream => self.quotas.take_stream(principal, max),
+            _ => self.quotas.take(principal, kind, max).ok_or(None),
+        };
+        taken.map(Some).map_err(|over| {
+            if let Some(over) = over {
+                return Box::new(over_quota(&over).into_response());
+            }
             let detail = format!("{max} {what} of yours are open, which is as many as are allowed: end some");
             Box::new(busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS).into_response())
         })

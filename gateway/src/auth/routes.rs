@@ -38,6 +38,11 @@ pub const MCP: [Row; 2] = [
     Row { method: None, path: "/mcp/", needs: Permission::Token },
 ];
 
+/// A path as OpenAPI has it: what the router calls `{*name}` is `{name}` there.
+pub fn in_openapi(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
 /// Routes, and what each needs.
 pub struct Routes<S> {
     router: Router<S>,

@@ -4,7 +4,10 @@ use std::io;
 
 use longhaul_proto::{digest::ContentDigest, words};
 
-use crate::ledger::{BlobBounds, LedgerError};
+use crate::{
+    ledger::{BlobBounds, LedgerError},
+    model::OverQuota,
+};
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,9 @@ pub enum BlobError {
         /// What it may have.
         most: BlobBounds,
     },
+    /// A quota is reached.
+    #[error("{0}")]
+    OverQuota(Box<OverQuota>),
     /// The disk has no room for it.
     #[error("{0}")]
     NoRoom(String),

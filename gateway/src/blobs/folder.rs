@@ -60,8 +60,7 @@ impl Folder {
 
     /// The path of all bytes of a blob.
     pub(super) fn whole(&self, file: &BlobFile) -> PathBuf {
-        let digest = file.digest.to_string();
-        self.below(&digest[..2]).join(format!("{digest}.{}", file.name))
+        self.0.join(place_of(file))
     }
 
     /// The path while bytes come in.
@@ -93,6 +92,12 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// The path of all bytes of a blob, below the folder of all.
+pub(crate) fn place_of(file: &BlobFile) -> PathBuf {
+    let digest = file.digest.to_string();
+    Path::new(&digest[..2]).join(format!("{digest}.{}", file.name))
 }
 
 /// The bytes of an upload that are there, with a place for more. It is the only one of its upload as long as it lives.
@@ -168,7 +173,7 @@ impl Partial {
         if (found, hashed.bytes) != (wanted, bytes) {
             return (Ok(Whole::Differs(found)), claim);
         }
-        (place(&file, &path, &whole).map(|()| Whole::Yes), claim)
+        (put(&file, &path, &whole).map(|()| Whole::Yes), claim)
     }
 }
 
@@ -185,7 +190,7 @@ fn hashed(mut file: &File) -> io::Result<Hashed> {
 }
 
 /// Makes a file durable under its last name.
-fn place(file: &File, path: &Path, whole: &Path) -> io::Result<()> {
+fn put(file: &File, path: &Path, whole: &Path) -> io::Result<()> {
     faults::point("blobs.before_sync");
     durable::sync_file(file, path)?;
     if path != whole {

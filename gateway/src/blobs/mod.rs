@@ -28,6 +28,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use longhaul_proto::{
+    api::{QuotaKind, QuotaReached},
     clock::Clock,
     digest::ContentDigest,
     faults,
@@ -39,13 +40,15 @@ use longhaul_proto::{
 use crate::{
     Deps, Options,
     ledger::{BlobBounds, BlobFile, BlobStore, NewUpload, Upload, UploadBegun, do_files::gateway_principal},
-    model::Principal,
+    model::{OverQuota, Principal},
+    options::quotas::{QuotaRules, Share},
 };
 use claims::Claims;
 use folder::Folder;
 
 pub use error::BlobError;
 pub use folder::Start;
+pub(crate) use folder::place_of;
 pub use read::{BlobReader, HeldBlobs};
 pub use receive::Receiving;
 
@@ -57,7 +60,7 @@ const LOOKS: u32 = 500;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// What may be stored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BlobLimits {
     /// Bytes of one blob.
     pub largest: u64,
@@ -65,13 +68,16 @@ pub struct BlobLimits {
     pub of_principal: BlobBounds,
     /// What must stay free on the disk.
     pub min_free: MinFree,
+    /// What principals may have of what is kept, uploads and output together.
+    pub quotas: Arc<QuotaRules>,
 }
 
 impl BlobLimits {
     /// As the settings have them.
     pub fn of(options: &Options) -> Self {
         let of_principal = BlobBounds { count: options.max_blobs, bytes: options.max_blob_bytes };
-        Self { largest: options.max_bundle, of_principal, min_free: options.min_free }
+        let quotas = Arc::new(options.quotas.clone());
+        Self { largest: options.max_bundle, of_principal, min_free: options.min_free, quotas }
     }
 }
 
@@ -125,7 +131,30 @@ impl Blobs {
     /// # Errors
     /// It has another length, or is more than may be stored or than the disk has room for.
     pub async fn begin(&self, principal: &Principal, digest: ContentDigest, bytes: u64) -> Result<Progress, BlobError> {
+        self.quota_for(principal, digest, bytes).await?;
         self.begin_within(principal, digest, bytes, self.limits.of_principal).await
+    }
+
+    /// Looks at the quotas of what is kept, before another upload starts. Uploads that begin in the same moment may exceed
+    /// them together, by no more than one principal may have under way.
+    async fn quota_for(&self, principal: &Principal, digest: ContentDigest, bytes: u64) -> Result<(), BlobError> {
+        let kept = |share: &Share<'_>| share.rule.limit(QuotaKind::Kept);
+        let shares: Vec<Share<'_>> =
+            self.limits.quotas.shares(principal).filter(|share| kept(share).is_some()).collect();
+        if shares.is_empty() || faults::bug("quotas_of_uploads_ignored") {
+            return Ok(());
+        }
+        // What counts already takes no more.
+        let counts = self.ledger.blob(principal, digest).await?.is_some()
+            || self.ledger.upload(principal, digest).await?.is_some();
+        for share in shares.into_iter().filter(|_| !counts) {
+            let used = self.ledger.usage(share.members(), 0, 0).await?.kept;
+            if let Some(limit) = kept(&share).filter(|limit| used.saturating_add(bytes) > *limit) {
+                let reached = QuotaReached { of: share.holder.to_string(), kind: QuotaKind::Kept, limit, used };
+                return Err(BlobError::OverQuota(Box::new(OverQuota { reached, retry_after: None })));
+            }
+        }
+        Ok(())
     }
 
     async fn begin_within(

@@ -15,11 +15,14 @@ use crate::{
     model::{Asked, Record},
 };
 
-const LIMITS: BlobLimits = BlobLimits {
-    largest: 1_000,
-    of_principal: BlobBounds { count: 10, bytes: 3_000 },
-    min_free: MinFree { bytes: 0, percent: 0 },
-};
+fn limits() -> BlobLimits {
+    BlobLimits {
+        largest: 1_000,
+        of_principal: BlobBounds { count: 10, bytes: 3_000 },
+        min_free: MinFree { bytes: 0, percent: 0 },
+        quotas: Arc::default(),
+    }
+}
 
 struct World {
     folder: tempfile::TempDir,
@@ -36,7 +39,7 @@ impl World {
         let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(folder.path(), "c1", &Tasks::new()).await.unwrap());
         let root = folder.path().join("blobs");
         let deps = Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() };
-        let blobs = Blobs::new(&root, ledger.clone(), LIMITS, &deps);
+        let blobs = Blobs::new(&root, ledger.clone(), limits(), &deps);
         Self { folder, ledger, blobs }
     }
 
@@ -62,7 +65,8 @@ impl World {
         (record.state, record.cause, record.finished_ms) = (RunState::Succeeded, Cause::Completed, 1);
         let (run, submission) = (record.run, Default::default());
         let dedupe = Dedupe { shape: run.to_string(), ..Dedupe::default() };
-        let new = NewRun { record, submission, key: None, dedupe, lease: LeaseChange::Keep, blobs };
+        let new =
+            NewRun { record, submission, key: None, dedupe, lease: LeaseChange::Keep, blobs, receivers: Vec::new() };
         self.ledger.insert(new).await.map(|_| run)
     }
 

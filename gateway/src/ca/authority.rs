@@ -12,13 +12,13 @@ use std::{path::Path, time::Duration};
 
 use longhaul_proto::{
     certificate::{self, Validity},
+    digest::ContentDigest,
     durable, hex,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData, SanType, date_time_ymd,
 };
-use sha2::{Digest, Sha256};
 
 use super::TlsError;
 use crate::key_store::{KeyStore, KeyStoreError};
@@ -116,7 +116,7 @@ fn new_root(now_s: i64) -> Result<String, rcgen::Error> {
 
 /// What the root's certificate says. All but its times follow from its key.
 fn root(key: &KeyPair, now_s: i64) -> CertificateParams {
-    let id = hex(&Sha256::digest(key.subject_public_key_info())[..8]);
+    let id = hex(&ContentDigest::of(&key.subject_public_key_info()).bytes()[..8]);
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, format!("Longhaul CA {id}"));

@@ -185,7 +185,11 @@ pub(crate) fn cut(snapshot: &mut wire::Snapshot) {
     for name in &mut outcome.leftovers {
         shorter |= shorten(name, PATH);
     }
-    for text in [&mut outcome.log_sha256, &mut outcome.console_sha256, &mut outcome.ended_by] {
+    let (log, console) = (
+        [&mut outcome.log_sha256, &mut outcome.log_blake3],
+        [&mut outcome.console_sha256, &mut outcome.console_blake3],
+    );
+    for text in log.into_iter().chain(console).chain([&mut outcome.ended_by]) {
         shorter |= shorten(text, NAME * 4);
     }
     for text in [&mut outcome.message, &mut outcome.command, &mut outcome.note] {

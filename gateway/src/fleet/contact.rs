@@ -28,6 +28,10 @@ impl FleetSnapshot {
         let name = &agent.info.name;
         let silent = agent.last_seen.silent(now);
         let up = now.saturating_sub(self.started);
+        if let Some(refused) = agent.refused.as_ref().filter(|_| !agent.here && !faults::bug("revoked_returns")) {
+            let words = format!("agent {name} does not return by itself: {refused}");
+            return contact(ContactState::Silent, silent, words);
+        }
         let more = outdated(&agent.info).filter(|_| !agent.here).map(|why| format!(": {why}")).unwrap_or_default();
         if !agent.here && up <= self.silent_after * 2 {
             let words =

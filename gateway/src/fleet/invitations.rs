@@ -28,6 +28,9 @@ pub(crate) enum InviteError {
     /// The command cannot be carried out as it is.
     #[error("{0}")]
     Refused(String),
+    /// It makes no sense.
+    #[error("{0}")]
+    Malformed(String),
     /// There is no such invitation.
     #[error("{0}")]
     Unknown(String),
@@ -123,7 +126,8 @@ impl Fleet {
             return Err(refused("this gateway has no authority".to_owned()));
         };
         if !is_plain(&invite.name) {
-            return Err(refused(format!("an agent cannot be called so: {}", super::registration::NAME)));
+            let words = format!("field `name`: an agent cannot be called so: {}", super::registration::NAME);
+            return Err(InviteError::Malformed(words));
         }
         if let Some(pin) = self.0.pins.lock().await.holder(&invite.name) {
             return Err(refused(format!(
@@ -210,8 +214,7 @@ impl Fleet {
     ) -> Result<Result<InvitationRecord, String>, LedgerError> {
         let now_ms = self.0.deps.clock.unix_ms();
         let digest = longhaul_proto::sha256_hex(token.trim().as_bytes());
-        let found = self.invitations().await?.into_iter().find(|one| one.digest == digest);
-        let Some(found) = found else {
+        let Some(found) = self.0.ledger.invitation(digest).await? else {
             return Ok(Err(
                 "this gateway knows no such invitation: it is another gateway's, or ended long ago; an operator of \
                            this gateway makes one with `longhaul agents invite NAME`"

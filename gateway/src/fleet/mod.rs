@@ -40,6 +40,7 @@ mod lease;
 mod pins;
 pub mod placement;
 mod queue;
+mod reads;
 mod registration;
 mod scheduler;
 mod snapshot;
@@ -54,12 +55,9 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{HostView, PoolView},
-    egress::Egress,
     ids::RunId,
     ordered_watch::{OrderedReceiver, OrderedWatch},
     transport::Greeter,
-    wire,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -68,12 +66,13 @@ use crate::{
     ca::Identities,
     ledger::{AgentRecord, AgentStore, DrainRecord, LedgerError, PinRecord, TokenRecord},
     metrics::Metrics,
-    model::{Contact, Need, Placement, Principal, Scope},
+    model::{Asked, Need, Placement, Principal, Scope, Urgency},
 };
 use agent_port::Port;
 use connection::Dialer;
 use lease::{Returned, Serial, Slot};
 use pins::Pins;
+use queue::Rank;
 use scheduler::{Command, Dialled, Ends, NewEntry, Reply, Unrecorded};
 use snapshot::FleetSnapshot;
 
@@ -263,22 +262,23 @@ impl Fleet {
     }
 
     /// A lease for a run that is about to be recorded; `None` = it has to wait for one.
-    pub(crate) async fn lease_at_once(&self, run: RunId, principal: &Principal, need: Need) -> Option<Lease> {
+    pub(crate) async fn lease_at_once(&self, run: RunId, principal: &Principal, asked: &Asked) -> Option<Lease> {
         let (serial, principal, lease_slot) = (self.serial(), principal.clone(), self.slot().await?);
-        let new = Box::new(Unrecorded { run, principal, need, serial, lease_slot });
+        let (need, rank) = (asked.need.clone(), Rank::of(&asked.urgency));
+        let new = Box::new(Unrecorded { run, principal, need, rank, serial, lease_slot });
         self.ask(|reply| Command::AtOnce { new, reply }).await.flatten()
     }
 
     /// Joins the queue. When this returns, the run has its lease, or the reason for which it waits.
-    pub(crate) async fn enqueue(&self, run: RunId, principal: &Principal, need: Need) -> QueueEntry {
+    pub(crate) async fn enqueue(&self, run: RunId, principal: &Principal, need: Need, urgency: &Urgency) -> QueueEntry {
         let (grant, granted) = oneshot::channel();
         let told = OrderedWatch::new(None);
         let reason = told.subscribe();
         let (serial, slot, lease_slot) = (self.serial(), self.slot().await, self.slot().await);
         let entry = QueueEntry { run, serial, slot, granted, reason };
         if let Some(lease_slot) = lease_slot {
-            let (principal, reason) = (principal.clone(), told);
-            let new = |done| NewEntry { run, principal, need, serial, lease_slot, grant, reason, done };
+            let (principal, reason, rank) = (principal.clone(), told, Rank::of(urgency));
+            let new = |done| NewEntry { run, principal, need, rank, serial, lease_slot, grant, reason, done };
             self.ask(|done| Command::Enqueue(Box::new(new(done)))).await;
         }
         entry
@@ -298,86 +298,9 @@ impl Fleet {
         self.ask(|go_on| Command::Dialled { agent_id, incarnation, dialled, go_on }).await.unwrap_or_default()
     }
 
-    /// For how long an agent has not been seen; `None` = it is registered and not silent.
-    pub(crate) fn silent_for(&self, agent_id: &str) -> Option<Duration> {
-        self.snapshot().silent_for(agent_id, self.now())
-    }
-
-    /// What keeps an agent from being called; `None` = nothing to report.
-    pub(crate) fn contact(&self, agent_id: &str) -> Option<Contact> {
-        self.snapshot().contact(agent_id, self.now())
-    }
-
-    /// Agents that can be called now.
-    pub(crate) fn connected_agents(&self) -> Vec<(String, Port)> {
-        self.snapshot().connected()
-    }
-
-    /// Agents whose heartbeats arrive, whether or not they can be called now: none of them registers again by itself.
-    pub(crate) fn present(&self) -> Vec<String> {
-        self.snapshot().present(self.now())
-    }
-
-    /// Whether an agent can start an attempt where an earlier one died; `true` for one that has not registered yet.
-    pub(crate) fn puts_aside(&self, agent_id: &str) -> bool {
-        self.snapshot().agents.get(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)
-    }
-
-    /// Bytes by which an agent's spools exceed their limit.
-    pub(crate) fn spool_excess(&self, agent_id: &str) -> u64 {
-        self.snapshot().spool_excess(agent_id)
-    }
-
-    /// The largest spools of an agent's ended runs, as last reported.
-    pub(crate) fn largest_spools(&self, agent_id: &str) -> Vec<wire::SpoolSize> {
-        self.snapshot().agents.get(agent_id).map(|agent| agent.last_seen.spools().largest.to_vec()).unwrap_or_default()
-    }
-
-    /// The folders from which an agent runs do-files: for those whose runs it takes, who can list them by a run.
-    pub(crate) fn roots(&self, agent_id: &str) -> Vec<String> {
-        self.snapshot().roots(agent_id)
-    }
-
-    /// What of an agent's runs and data may leave to AI clients, as it told last; of one that is not known everything.
-    pub(crate) fn egress(&self, agent_id: &str) -> Egress {
-        let snapshot = self.snapshot();
-        snapshot.agents.get(agent_id).map(|agent| Egress::of_wire(agent.info.egress.as_ref())).unwrap_or_default()
-    }
-
-    /// The names and labels of all hosts that this process knows.
-    pub(crate) fn known(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        let snapshot = self.snapshot();
-        (snapshot.names(), snapshot.labels())
-    }
-
     /// Drops agents for good; `false` = one of them is seen or holds seats, and stays.
     pub(crate) async fn forget(&self, agent_ids: Vec<String>) -> bool {
         self.ask(|gone| Command::Forget { agent_ids, gone }).await.unwrap_or_default()
-    }
-
-    /// Whether any agent that this process knows is such a one, by its description and whether it has registered here.
-    pub(crate) fn any_agent(&self, is_one: impl Fn(&wire::AgentInfo, bool) -> bool) -> bool {
-        self.snapshot().agents.values().any(|agent| is_one(&agent.info, agent.here))
-    }
-
-    /// The descriptions of all agents that this process knows, and whether each has registered with it.
-    pub(crate) fn infos(&self) -> Vec<(wire::AgentInfo, bool)> {
-        self.snapshot().agents.values().map(|agent| (agent.info.clone(), agent.here)).collect()
-    }
-
-    /// Whose runs agents take that were not told whom to serve; `None` = everybody's.
-    pub(crate) fn first_only(&self) -> Option<Principal> {
-        self.snapshot().first_only.clone()
-    }
-
-    /// How many runs are queued.
-    pub(crate) fn queued(&self) -> usize {
-        self.snapshot().queued
-    }
-
-    /// Agents and pools, for people.
-    pub(crate) async fn views(&self) -> (Vec<HostView>, Vec<PoolView>) {
-        self.ask(|reply| Command::Views { reply }).await.unwrap_or_default()
     }
 
     /// What the gateway greets agents with.

@@ -25,6 +25,9 @@ use crate::ledger::{JoinedBy, LedgerError, PinRecord, PinState};
 /// The approver that is recorded for a key that came with the right secret.
 const BY_SECRET: &str = "join secret";
 
+/// The same, once it has a certificate.
+const BY_CERTIFICATE: &str = "join secret, and its certificate since";
+
 /// Fewest characters of a fingerprint that identify its key.
 const SHORT: usize = 12;
 
@@ -124,7 +127,11 @@ impl Pins {
             key: pin.key.to_string(),
             state: pin.state.as_str().to_owned(),
             since: rfc3339(pin.at_ms).unwrap_or_default(),
-            by: pin.by.clone(),
+            by: match (pin.joined, until_s) {
+                // It has moved over, and needs the secret no more.
+                (JoinedBy::Secret, Some(_)) if pin.by == BY_SECRET => BY_CERTIFICATE.to_owned(),
+                _ => pin.by.clone(),
+            },
             connected,
             joined: pin.joined.as_str().to_owned(),
             serves: pin.serves.as_ref().map(ToString::to_string),
@@ -143,6 +150,14 @@ impl Pins {
     fn meant(&self, word: &str) -> Vec<PinRecord> {
         let its = |p: &&PinRecord| p.name == word || (word.len() >= SHORT && p.key.to_string().starts_with(word));
         self.0.values().filter(its).cloned().collect()
+    }
+
+    /// The one of them that is approved: that waits, or was revoked last.
+    fn approvable(&self, word: &str) -> Option<PinRecord> {
+        let meant = self.meant(word);
+        let of = |state: PinState| meant.iter().filter(|p| p.state == state).max_by_key(|p| p.at_ms).cloned();
+        // Approving an accepted key again changes nothing.
+        of(PinState::Waiting).or_else(|| of(PinState::Accepted)).or_else(|| of(PinState::Revoked))
     }
 
     fn unknown(&self, name: &str) -> PinError {
@@ -225,11 +240,7 @@ impl Fleet {
     /// See [`PinError`].
     pub(crate) async fn approve(&self, name: &str, by: &str) -> Result<AgentKeyView, PinError> {
         let mut pins = self.0.pins.lock().await;
-        let meant = pins.meant(name);
-        let of = |state: PinState| meant.iter().filter(|p| p.state == state).max_by_key(|p| p.at_ms).cloned();
-        // Approving an accepted key again changes nothing.
-        let found = of(PinState::Waiting).or_else(|| of(PinState::Accepted)).or_else(|| of(PinState::Revoked));
-        let pin = found.ok_or_else(|| pins.unknown(name))?;
+        let pin = pins.approvable(name).ok_or_else(|| pins.unknown(name))?;
         if let Some(other) = pins.others(&pin.key, &pin.agent_id, &pin.name) {
             return Err(PinError::Taken(other.name.clone()));
         }
@@ -243,6 +254,13 @@ impl Fleet {
         let view = self.key_view(&pin);
         pins.0.insert(pin.key, pin);
         Ok(view)
+    }
+
+    /// The keys that an operator means by a word, with commas between: the one to approve, or all.
+    pub(crate) async fn keys_meant(&self, word: &str, to_approve: bool) -> String {
+        let pins = self.0.pins.lock().await;
+        let meant = if to_approve { pins.approvable(word).into_iter().collect() } else { pins.meant(word) };
+        meant.iter().map(|pin| pin.key.to_string()).collect::<Vec<_>>().join(", ")
     }
 
     /// Refuses every key of this name from now on, and ends its connections.

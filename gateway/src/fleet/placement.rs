@@ -1,13 +1,14 @@
 //! Which agent a run goes to, or why none can take it, in words. A pure function of its arguments.
 //!
-//! A look at a host allocates nothing: words are made once, for the one reason that is reported.
+//! A look at a host allocates nothing but, where there are quotas, the names of whose they are: words are made once, for the
+//! one reason that is reported.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use longhaul_proto::{MAX_CODE_API, ids::RunId};
+use longhaul_proto::{MAX_CODE_API, ids::RunId, risk::Confirm, words};
 
 use super::{allowed_principals::AllowedPrincipals, last_seen::LastSeen};
-use crate::model::{Need, Principal, QueueReason};
+use crate::model::{Need, Principal, QueueReason, WaitsFor};
 
 /// An agent as placement sees it.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,10 @@ pub(crate) struct Host {
     pub(crate) running: u32,
     /// Whether it takes code that is more than goes within a request.
     pub(crate) takes_blobs: bool,
+    /// The largest limit on running that its pool allows.
+    pub(crate) longest: Option<Duration>,
+    /// The risky commands that it wants a person to agree to.
+    pub(crate) confirm: Confirm,
     /// Whose runs it takes.
     pub(crate) allowed: AllowedPrincipals,
     /// Whether it takes runs at all.
@@ -44,6 +49,16 @@ pub(crate) trait Situation {
 
     /// Why, in words that begin with its name.
     fn away(&self, host: &Host) -> QueueReason;
+
+    /// Whether the principal's quota leaves it another seat of a pool.
+    fn has_quota(&self, _: &str) -> bool {
+        true
+    }
+
+    /// Why it does not.
+    fn quota(&self, _: &str) -> Option<QueueReason> {
+        None
+    }
 
     /// Whether a pool has a free seat.
     fn has_seat(&self, pool: &str) -> bool;
@@ -81,9 +96,12 @@ enum Obstacle {
     NoMatch,
     NotPermitted,
     NotServed,
+    Asks,
     Unfit,
     TooOld,
+    TooLong,
     Away,
+    Quota,
     HostFull,
     PoolFull,
 }
@@ -114,9 +132,7 @@ pub(crate) fn choose<'h>(
     match (best, nearest) {
         (Some(host), _) => Ok(host),
         (None, Some((near, host))) => Err(reason(near, principal, need, host, situation)),
-        (None, None) => {
-            Err(QueueReason::lasting("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()))
-        }
+        (None, None) => Err(QueueReason::lasting("no agent is connected".to_owned())),
     }
 }
 
@@ -131,15 +147,23 @@ fn obstacle(principal: &Principal, need: &Need, host: &Host, situation: &impl Si
         () if !need.asks_for(&host.name, |key| host.labels.get(key)) => Some(Obstacle::NoMatch),
         () if !need.permits(&host.name, &host.pool) => Some(Obstacle::NotPermitted),
         () if !host.allowed.takes(principal) => Some(Obstacle::NotServed),
+        () if host.confirm.asks_for_kind(&need.unconfirmed) => Some(Obstacle::Asks),
         () if situation.is_away(host) => Some(Obstacle::Away),
         () if !able() => Some(Obstacle::NoMatch),
         () if host.limit == 0 => Some(Obstacle::Away),
         () if need.unfit.contains_key(&host.id) => Some(Obstacle::Unfit),
         () if need.large_code && !host.takes_blobs => Some(Obstacle::TooOld),
+        () if too_long(need, host).is_some() => Some(Obstacle::TooLong),
+        () if !situation.has_quota(&host.pool) => Some(Obstacle::Quota),
         () if !situation.has_seat(&host.pool) => Some(Obstacle::PoolFull),
         () if host.running >= host.limit => Some(Obstacle::HostFull),
         () => None,
     }
+}
+
+/// The largest limit of the host's pool, where the run asks for more.
+fn too_long(need: &Need, host: &Host) -> Option<Duration> {
+    host.longest.filter(|longest| u128::from(need.timeout_ms) > longest.as_millis())
 }
 
 /// The obstacle in words.
@@ -153,6 +177,11 @@ fn reason(near: Obstacle, principal: &Principal, need: &Need, host: &Host, situa
             need.limits()
         )),
         Obstacle::NotServed => QueueReason::lasting(host.allowed.refusal(name, principal)),
+        Obstacle::Asks => QueueReason::lasting(format!(
+            "agent {name} wants a person to agree to what this run does ({}), and no other agent is there that takes it without: \
+             cancel it, and submit it again with confirm: true (in a terminal --confirm) once a person has agreed",
+            need.unconfirmed.join(", ")
+        )),
         Obstacle::Unfit => {
             let why = need.unfit.get(&host.id).map(String::as_str).unwrap_or_default();
             QueueReason::lasting(format!("agent {name} cannot run it: {why}"))
@@ -161,6 +190,13 @@ fn reason(near: Obstacle, principal: &Principal, need: &Need, host: &Host, situa
             "agent {name} cannot run it: its version takes at most {} MiB of code; install a newer one there",
             MAX_CODE_API >> 20
         )),
+        Obstacle::TooLong => QueueReason::lasting(format!(
+            "it asks for a timeout of {}, and pool {} allows at most {}: cancel it and submit it with a shorter one",
+            words::whole_duration(Duration::from_millis(need.timeout_ms)),
+            host.pool,
+            words::whole_duration(too_long(need, host).unwrap_or_default())
+        )),
+        Obstacle::Quota => situation.quota(&host.pool).unwrap_or_default(),
         Obstacle::Away if situation.is_away(host) => {
             let away = situation.away(host);
             // If runs on silent agents hold the seats, that reason says more: it names what frees them.
@@ -169,7 +205,8 @@ fn reason(near: Obstacle, principal: &Principal, need: &Need, host: &Host, situa
         }
         Obstacle::Away => QueueReason::lasting(format!("agent {name} is set to start no runs")),
         Obstacle::HostFull => {
-            QueueReason::passing(format!("waiting for room on {name}: {} of {} runs there", host.running, host.limit))
+            let why = format!("waiting for room on {name}: {} of {} runs there", host.running, host.limit);
+            QueueReason::passing(why).of(WaitsFor::Room(name.clone()))
         }
         Obstacle::PoolFull => no_seat(host, situation),
     }
@@ -185,7 +222,8 @@ fn no_seat(host: &Host, situation: &impl Situation) -> QueueReason {
         Some(silent) => QueueReason::lasting(format!("{why}; {silent}")),
         None => QueueReason::passing(why),
     };
-    reason.behind(named.iter().filter_map(|holder| holder.own).collect())
+    let behind = named.iter().filter_map(|holder| holder.own).collect();
+    reason.behind(behind).of(WaitsFor::Seat(host.pool.clone()))
 }
 
 fn no_match(need: &Need) -> String {

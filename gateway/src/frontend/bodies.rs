@@ -204,4 +204,13 @@ mod tests {
         assert_eq!(read(pieces(20, 16_384, Duration::from_secs(2))).await.map(|b| b.len()), Ok(20 * 16_384));
         assert_eq!(read(pieces(3, 1 << 19, Duration::ZERO)).await, Err(Unread::TooLarge(1 << 20)));
     }
+
+    #[test]
+    fn room_that_is_taken_is_told() {
+        let bodies = Bodies::new(4 * UNIT as u64);
+        let taken = bodies.room.try_acquire_many(3).unwrap();
+        assert_eq!(bodies.held(), 3 * UNIT as u64);
+        drop(taken);
+        assert_eq!(bodies.held(), 0);
+    }
 }

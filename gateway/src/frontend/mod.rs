@@ -11,6 +11,8 @@ pub(crate) mod panics;
 pub(crate) mod part;
 pub(crate) mod reading;
 pub mod run_view;
+pub(crate) mod search;
+mod shown;
 pub mod trace;
 pub(crate) mod utf8;
 
@@ -29,11 +31,13 @@ use crate::{
     ledger::Ledger,
     limits::{incoming, quotas::Quotas},
     metrics::Metrics,
+    notify::Notify,
     options::FrontendOptions,
     runs::Runs,
 };
 use bodies::Bodies;
 pub use numbers::Numbers;
+pub(crate) use shown::{Look, QuotaNumbers, Shown};
 
 /// What the HTTP and MCP layers work with. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +52,8 @@ pub struct Core {
     pub blobs: Blobs,
     /// The ledger; these layers use its tokens.
     pub ledger: Arc<dyn Ledger>,
+    /// Who is told of the ends of runs.
+    pub notify: Notify,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// What the port shows to clients that speak TLS; `None` = it speaks none to them.
@@ -95,6 +101,8 @@ pub struct Frontend {
     pub started_ms: i64,
     /// Whether the gateway was ready when a probe without a token last looked, and when that was, by the monotonic clock.
     pub looked: Arc<tokio::sync::Mutex<Option<(Duration, bool)>>>,
+    /// What `/metrics` shows that has to be asked for.
+    pub(crate) shown: Arc<Shown>,
 }
 
 impl Frontend {
@@ -104,6 +112,9 @@ impl Frontend {
         let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
         let connections = Connections::new(incoming::bounds(options));
         let bodies = Bodies::new(options.max_body_bytes);
+        let quotas = core.options.quotas.clone();
+        let numbers = Arc::<Numbers>::default();
+        Numbers::show(&numbers, &core.metrics.meters);
         let drawing = Drawing::new(core.options.draw_program.clone());
         let known_tokens = KnownTokens::default();
         let now_ms = core.deps.clock.unix_ms();
@@ -111,17 +122,18 @@ impl Frontend {
         Self {
             token_uses,
             started_ms: core.deps.clock.unix_ms(),
-            core,
-            numbers: Arc::default(),
+            numbers,
             allowed: Arc::new(allowed),
             cut: CancellationToken::new(),
             connections,
-            quotas: Quotas::default(),
+            quotas: Quotas::new(quotas),
             drawing,
             bodies,
             revocations: Revocations::default(),
             known_tokens,
             looked: Arc::default(),
+            shown: Arc::default(),
+            core,
         }
     }
 

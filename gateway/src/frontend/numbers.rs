@@ -1,6 +1,13 @@
 //! The frontend's own numbers in `/metrics`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use longhaul_proto::telemetry::{Declared, Meters};
+
+use crate::metrics::declared;
 
 /// Counters since this process began.
 #[derive(Debug, Default)]
@@ -25,7 +32,12 @@ pub struct Numbers {
     pub beats_stalled: AtomicU64,
     /// Open event streams (`…/events`), now.
     pub followers: AtomicU64,
+    /// Streams over all runs that ended since their readers were too slow.
+    pub streams_dropped: AtomicU64,
 }
+
+/// One of them.
+type Field = fn(&Numbers) -> &AtomicU64;
 
 impl Numbers {
     /// Adds one.
@@ -33,30 +45,24 @@ impl Numbers {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Name, kind, help and value of each, for `/metrics`.
-    pub fn read(&self) -> [(&'static str, &'static str, &'static str, u64); 10] {
-        let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            ("longhaul_mcp_calls_total", "counter", "MCP tool calls", n(&self.calls)),
-            ("longhaul_mcp_panics_total", "counter", "MCP tool calls that panicked", n(&self.panics)),
-            (
-                "longhaul_mcp_flushed_early_total",
-                "counter",
-                "MCP answers started before there was a result",
-                n(&self.flushed_early),
-            ),
-            ("longhaul_mcp_callers_gone_total", "counter", "Callers gone before their answer", n(&self.callers_gone)),
-            ("longhaul_mcp_resumed_total", "counter", "Calls resumed on another connection", n(&self.resumed)),
-            ("longhaul_mcp_handles_total", "counter", "Calls answered with a handle", n(&self.handles)),
-            ("longhaul_mcp_tasks_total", "counter", "Calls answered with a task", n(&self.tasks)),
-            ("longhaul_mcp_progress_total", "counter", "Progress notifications sent", n(&self.beats)),
-            (
-                "longhaul_mcp_progress_stalled_total",
-                "counter",
-                "Progress notifications given up",
-                n(&self.beats_stalled),
-            ),
-            ("longhaul_followers", "gauge", "Open event streams", n(&self.followers)),
-        ]
+    /// Shows them in `/metrics`.
+    pub fn show(numbers: &Arc<Self>, meters: &Meters) {
+        let all: [(&'static Declared, Field); 11] = [
+            (&declared::CALLS, |n| &n.calls),
+            (&declared::PANICS, |n| &n.panics),
+            (&declared::FLUSHED, |n| &n.flushed_early),
+            (&declared::GONE, |n| &n.callers_gone),
+            (&declared::RESUMED, |n| &n.resumed),
+            (&declared::HANDLES, |n| &n.handles),
+            (&declared::TASKS, |n| &n.tasks),
+            (&declared::BEATS, |n| &n.beats),
+            (&declared::BEATS_STALLED, |n| &n.beats_stalled),
+            (&declared::FOLLOWERS, |n| &n.followers),
+            (&declared::STREAMS_DROPPED, |n| &n.streams_dropped),
+        ];
+        for (declared, field) in all {
+            let numbers = numbers.clone();
+            meters.observe(declared, move |told| told(field(&numbers).load(Ordering::Relaxed) as f64, &[]));
+        }
     }
 }

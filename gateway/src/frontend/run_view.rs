@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use longhaul_proto::api::{
-    ActivityView, CancelRequested, ContactView, ExpectedView, ProgressView, RunList, RunView, Submitted,
+use longhaul_proto::{
+    api::{
+        ActivityView, CancelRequested, ContactView, ExpectedView, PriorityView, ProgressView, RunList, RunView,
+        Submitted,
+    },
+    telemetry,
 };
 
 use crate::{
-    model::{Activity, CancelRequest, Contact, Expected, Progress, RunSnapshot, UnixMs},
+    model::{Activity, CancelRequest, Contact, Expected, Progress, RunSnapshot, UnixMs, Urgency},
     runs::{Accepted, RunPage},
 };
 
@@ -28,6 +32,7 @@ pub fn run_view(run: &RunSnapshot) -> RunView {
         host_finished_at: run.host_finished.map(UnixMs::rfc3339),
         output_bytes: run.log_len,
         trace_id: run.trace_id.clone(),
+        trace_url: run.traceparent.as_deref().and_then(telemetry::trace_url),
         principal: run.principal.to_string(),
         client: run.client.clone(),
         source: run.source.clone(),
@@ -66,6 +71,8 @@ pub fn run_view(run: &RunSnapshot) -> RunView {
         files_removed: run.files_removed.clone(),
         pool: run.pool.clone(),
         retry: run.retry,
+        priority: priority(run),
+        timeout_of: run.timeout_of.clone(),
         cores: run.wanted_cores,
         processors: run.cores,
         risks: run.risks.clone(),
@@ -100,16 +107,31 @@ pub(crate) fn note(run: &RunSnapshot) -> Option<String> {
             run.run.short()
         )
     });
+    let timeout = run.given_timeout();
     let note = Some(run.note.as_str()).filter(|note| !note.is_empty());
     let remarks = run.remarks.iter().map(|remark| remark.words.as_str());
     let contested = run.contested.iter().map(String::as_str);
-    let all: Vec<&str> = unverified.as_deref().into_iter().chain(note).chain(remarks).chain(contested).collect();
+    let all: Vec<&str> = unverified
+        .as_deref()
+        .into_iter()
+        .chain(timeout.as_deref())
+        .chain(note)
+        .chain(remarks)
+        .chain(contested)
+        .collect();
     (!all.is_empty()).then(|| all.join("; ")).filter(|words| !words.is_empty())
 }
 
 /// Seconds of a time that is known in whole milliseconds.
 pub(crate) fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
+}
+
+fn priority(run: &RunSnapshot) -> Option<PriorityView> {
+    let Urgency { priority, reason, between_principals } = &run.urgency;
+    let reason = Some(reason.clone()).filter(|reason| !reason.is_empty());
+    let view = PriorityView { level: *priority, reason, between_principals: *between_principals };
+    (!priority.is_normal()).then_some(view)
 }
 
 fn expected(expected: &Expected) -> ExpectedView {
@@ -177,12 +199,15 @@ pub(crate) mod tests {
             client: view.client,
             timeout: lasting(view.timeout),
             queue_timeout: lasting(view.queue_timeout),
+            timeout_of: view.timeout_of,
+            urgency: Urgency::default(),
             retry: view.retry,
             wanted_cores: view.cores,
             cores: view.processors,
             risks: view.risks,
             confirmed: view.confirmed,
             trace_id: view.trace_id,
+            traceparent: None,
             state: view.state,
             cause: view.cause,
             attempt: Attempt::known(view.attempt),

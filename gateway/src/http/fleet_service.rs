@@ -23,12 +23,20 @@ impl FleetService {
 impl wire::fleet_server::Fleet for FleetService {
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
         let session = session(&request)?;
-        self.0.hello(&session, request.get_ref()).await.map(Response::new).map_err(status)
+        self.0
+            .hello(&session, request.get_ref())
+            .await
+            .map(Response::new)
+            .map_err(|refused| status(self.0.counted(refused)))
     }
 
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
         let session = session(&request)?;
-        self.0.register(session, request.into_inner()).await.map(Response::new).map_err(status)
+        self.0
+            .register(session, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(|refused| status(self.0.counted(refused)))
     }
 
     async fn heartbeat(
@@ -41,7 +49,7 @@ impl wire::fleet_server::Fleet for FleetService {
 
     async fn certify(&self, request: Request<wire::CertifyRequest>) -> Result<Response<wire::CertifyReply>, Status> {
         let session = session(&request)?;
-        self.0.certify(&session).await.map(Response::new).map_err(status)
+        self.0.certify(&session).await.map(Response::new).map_err(|refused| status(self.0.counted(refused)))
     }
 }
 

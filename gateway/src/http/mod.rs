@@ -1,9 +1,9 @@
 //! One port for everything: gRPC for agents, MCP for AI clients, the HTTP API for programs and people.
 //!
 //! ```text
-//! connection -> incoming -> panics -> auth::gate -> /longhaul.v1.Fleet/*   agents (over TLS, their key instead of a token)
+//! connection -> incoming -> measure -> panics -> auth::gate -> /longhaul.v1.Fleet/*   agents (over TLS, their key instead of a token)
 //!                                                -> /mcp                   front (early flush, callers that go away) -> mcp
-//!                                                -> /api/v1/*, /metrics, /readyz, /healthz
+//!                                                -> /api/v1/*, /metrics, /readyz, /healthz, gRPC's health
 //! ```
 //!
 //! The first byte of a connection tells TLS from plain HTTP, and the protocol that a handshake names tells agents from
@@ -13,6 +13,7 @@
 
 mod fleet_service;
 mod local;
+mod measure;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use longhaul_proto::{
     MAX_MESSAGE,
+    health::{self, HealthServer, Healthy},
     transport::{Guarded, Key, Role, hello},
     wire::fleet_server::FleetServer,
 };
@@ -47,6 +49,7 @@ use crate::{
 
 pub(crate) use fleet_service::FleetService;
 pub(crate) use local::Local;
+use measure::Measure;
 
 /// Why the port was not served.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +74,16 @@ pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
     }
 }
 
+/// Its name, under which probes by gRPC may ask for it.
+const FLEET: &str = "longhaul.v1.Fleet";
+
 /// The agents' service. The gate lets agents through to it, whose connections prove their keys, and no token.
 pub(crate) const AGENTS: Row = Row { method: None, path: "/longhaul.v1.Fleet/{*call}", needs: Permission::Nothing };
+
+/// What the port answers besides the API, and what it needs.
+pub(crate) fn others() -> impl Iterator<Item = Row> {
+    MCP.into_iter().chain([AGENTS, HEALTH])
+}
 
 /// Everything the port answers; `mcp` is what [`crate::mcp::router`] made.
 pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
@@ -91,17 +102,33 @@ pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router)
         lasting,
         revocations: frontend.revocations.clone(),
         known: frontend.known_tokens.clone(),
-        table: Table::of(rows.into_iter().chain(MCP).chain([AGENTS])),
+        table: Table::of(rows.into_iter().chain(others())),
         audit: frontend.core.audit.clone(),
     });
+    let measure = Measure { metrics: frontend.core.metrics.clone(), clock: frontend.core.deps.clock.clone() };
     Router::new()
         .merge(api)
         .merge(mcp)
         .route_service(AGENTS.path, fleet)
+        .route_service(HEALTH.path, health(frontend))
         .fallback(async || nothing_here())
         .method_not_allowed_fallback(async || wrong_method())
+        .layer(from_fn_with_state(frontend.core.deps.clock.clone(), frontend::trace::offer))
         .layer(from_fn_with_state(gate, auth::gate::check))
         .layer(from_fn(frontend::panics::answer))
+        .layer(from_fn_with_state(measure, measure::measure))
+}
+
+/// What probes by gRPC ask for.
+const HEALTH: Row = Row { method: None, path: auth::gate::GRPC_HEALTH, needs: Permission::Nothing };
+
+/// Ready as `/readyz` says it.
+fn health(frontend: &Frontend) -> HealthServer<Healthy> {
+    let frontend = frontend.clone();
+    health::server(FLEET, move || {
+        let frontend = frontend.clone();
+        async move { api::health::looked(&frontend).await }
+    })
 }
 
 /// The agents' gRPC service, as a route of the port.
@@ -163,6 +190,10 @@ pub(crate) async fn serve(
     let mode = mode(&frontend.core)?;
     let expiring = auth::lasting::expire(frontend.revocations.clone(), frontend.core.deps.clock.clone());
     frontend.core.deps.tasks.spawn_until_stop(expiring);
+    api::metrics::show(&frontend);
+    if frontend.core.metrics.meters.pushes() {
+        frontend.core.deps.tasks.spawn_until_stop(api::metrics::keep_looking(frontend.clone()));
+    }
     let refusing = refusing(fleet.clone());
     let all = router(&frontend, mode, fleet, mcp);
     serve::run(&frontend, listeners, key, serve::Routers { all, refusing }).await.map_err(ServeError::Listen)

@@ -69,7 +69,9 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
     let submission = wire::Submission { run_id: run.to_string(), ..wire::Submission::default() };
     let dedupe = Dedupe { shape: run.to_string(), join_since_ms: Some(at_ms), ..Dedupe::default() };
     let (lease, blobs) = (LeaseChange::Keep, Vec::new());
-    ledger.insert(NewRun { record: record.clone(), submission, key: None, dedupe, lease, blobs }).await?;
+    ledger
+        .insert(NewRun { record: record.clone(), submission, key: None, dedupe, lease, blobs, receivers: Vec::new() })
+        .await?;
     let mut detail = record.detail.clone();
     let edges = [
         (RunState::Queued, RunState::Starting, Cause::Dispatched, LeaseChange::Take),
@@ -92,6 +94,7 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
             detail: detail.clone(),
             lease,
             owner: record.owner.clone(),
+            told: None,
         };
         ledger.transition(step).await?;
     }

@@ -13,11 +13,11 @@
 
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
-use super::Answer;
+use super::{Answer, QuotaStore};
 use crate::model::Principal;
 
 /// The rows of blobs, for the part that has their bytes, and for those that take them.
-pub trait BlobStore: Send + Sync + 'static {
+pub trait BlobStore: QuotaStore + Send + Sync + 'static {
     /// Begins an upload, or finds the one that is under way or the blob. Counts against the principal's bounds from now
     /// on.
     fn begin_upload(&self, new: NewUpload) -> Answer<'_, UploadBegun>;

@@ -14,6 +14,8 @@ pub trait InvitationStore: Send + Sync + 'static {
     fn invite(&self, invitation: InvitationRecord) -> Answer<'_, ()>;
     /// All invitations, the oldest first.
     fn invitations(&self) -> Answer<'_, Vec<InvitationRecord>>;
+    /// The invitation with this digest, if it is remembered.
+    fn invitation(&self, digest: String) -> Answer<'_, Option<InvitationRecord>>;
     /// Withdraws an invitation that was not used; one that was withdrawn stays as it is. `false` = it was used, or there is
     /// none.
     fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool>;

@@ -8,7 +8,7 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{LeaseChange, TransitionRow};
+use super::{LeaseChange, Room, TransitionRow};
 use crate::model::{Principal, Record};
 
 /// Stands for the digest of a request that is no longer known: then the key alone decides that it is the same call.
@@ -29,6 +29,8 @@ pub struct NewRun {
     pub lease: LeaseChange,
     /// The blobs that it holds, each once; its principal must be one that may name them.
     pub blobs: Vec<ContentDigest>,
+    /// Who is told of its end, besides the receivers of its principal.
+    pub receivers: Vec<String>,
 }
 
 /// The answer to an insertion.
@@ -80,6 +82,8 @@ pub struct Dedupe {
     pub not: Vec<RunId>,
     /// There is no room for another run: only an equal one may answer.
     pub only_join: bool,
+    /// The quotas that must have room for another run.
+    pub rooms: Vec<Room>,
 }
 
 /// An earlier run, reduced to what decides whether it may answer.

@@ -9,7 +9,7 @@
 //!
 //! What it stores has one trait for each kind of reader, with the values that it takes and gives: [`runs`] (and
 //! [`joining`], which decides whether an earlier run answers a request), [`leases`], [`changes`], [`upkeep`], [`agents`],
-//! [`tokens`], [`stashes`], [`blobs`] and [`do_files`]. [`Ledger`] is all of them.
+//! [`tokens`], [`stashes`], [`quotas`], [`blobs`], [`do_files`] and [`notifications`]. [`Ledger`] is all of them.
 //!
 //! Two implementations: [`sqlite`], which a gateway uses, and `memory`, the model that defines what is meant and that
 //! only tests have. One conformance suite (`conformance`) holds both to it, and a third ledger too, which tests put before
@@ -33,6 +33,8 @@ pub mod leases;
 pub mod memory;
 #[cfg(any(test, feature = "testing"))]
 mod methods;
+pub mod notifications;
+pub mod quotas;
 pub mod run_files;
 pub mod runs;
 pub mod sqlite;
@@ -48,14 +50,24 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use longhaul_proto::{digest::ContentDigest, ids::RunId, state::RunState};
 
+use crate::model::OverQuota;
+
+#[cfg(test)]
+pub(crate) use conformance::ended_run as conformance_run;
+
 pub use agents::{AgentRecord, AgentStore, DrainRecord, JoinedBy, PinRecord, PinState};
 pub use blobs::{Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, Finished, NewUpload, Upload, UploadBegun};
-pub use changes::{Change, ChangeStore};
+pub use changes::{Change, ChangeStore, StepCursor, StepRow};
 pub use do_files::{DoFile, DoFileStore, DoFiles, KeptResults};
 pub use invitations::{InvitationRecord, InvitationStore, KEEP_INVITATIONS_MS};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
 pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};
+pub use notifications::{
+    Notification, NotificationKey, NotificationState, NotificationStore, ReceiverAdded, ReceiverRecord, Signing,
+    SigningChange, Tried, Waiting,
+};
+pub use quotas::{QuotaStore, Room, Usage};
 pub use run_files::{KeptMadeWith, RunFile, RunFileStore, RunFiles};
 pub use runs::{
     AttemptChange, AttemptEnd, AttemptRow, ListQuery, Read, RunFilter, RunStore, Transition, TransitionRow,
@@ -73,9 +85,11 @@ pub trait Ledger:
     + AgentStore
     + TokenStore
     + StashStore
+    + QuotaStore
     + BlobStore
     + DoFileStore
     + RunFileStore
+    + NotificationStore
 {
     /// Whether it can be written now.
     fn check(&self) -> Answer<'_, ()>;
@@ -125,6 +139,9 @@ pub enum LedgerError {
     /// There is no room for another run.
     #[error("no room for another run")]
     Full,
+    /// A quota has no room for another run.
+    #[error("{0}")]
+    OverQuota(Box<OverQuota>),
     /// The key was used for another request.
     #[error("key used for another request")]
     KeyTaken(RunId),

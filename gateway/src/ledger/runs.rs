@@ -79,6 +79,9 @@ pub struct Transition {
     pub lease: LeaseChange,
     /// The owner that the run must have.
     pub owner: Owner,
+    /// What the receivers of the run and of its principal are told of this end, JSON; it is in the outbox
+    /// ([`super::NotificationStore`]) in the same transaction. `None` = it is not told.
+    pub told: Option<String>,
 }
 
 /// What a step does to the attempts of its run.
@@ -169,8 +172,12 @@ pub struct RunFilter {
     pub name: Option<String>,
     /// On the host of this name.
     pub host: Option<String>,
+    /// That took a seat of this pool.
+    pub pool: Option<String>,
     /// Recorded then or later, Unix ms.
     pub since_ms: Option<i64>,
+    /// Recorded before, Unix ms.
+    pub until_ms: Option<i64>,
     /// With this text, in any case, in what [`search_text`] has of them.
     pub text: Option<String>,
 }
@@ -189,6 +196,8 @@ impl RunFilter {
         (self.states.is_empty() || self.states.contains(&record.state))
             && is(&self.name, &record.detail.asked.name)
             && is(&self.host, record.host())
+            && is(&self.pool, record.pool())
+            && self.until_ms.is_none_or(|until| record.created_ms < until)
             && self.since_ms.is_none_or(|since| record.created_ms >= since)
             && self.text.as_ref().is_none_or(|wanted| text().contains(&wanted.to_lowercase()))
     }

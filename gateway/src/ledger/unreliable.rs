@@ -13,9 +13,10 @@ use longhaul_proto::{api::FilesRemoved, digest::ContentDigest, faults, ids::RunI
 use super::{
     Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore,
     DoFileStore, DoFiles, DrainRecord, Ended, Finished, Inserted, InvitationRecord, InvitationStore, LeaseRecord,
-    LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, Rotation, RunFileStore,
-    RunFiles, RunStore, Stash, StashStore, TokenRecord, TokenStore, Transition, TransitionRow, UpkeepStore, Upload,
-    UploadBegun, memory::MemoryLedger, methods::methods,
+    LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, NewUpload, Notification, NotificationKey,
+    NotificationStore, PinRecord, QuotaStore, Read, ReceiverAdded, ReceiverRecord, Rotation, RunFileStore, RunFiles,
+    RunStore, Signing, SigningChange, Stash, StashStore, StepCursor, StepRow, TokenRecord, TokenStore, Transition,
+    TransitionRow, Tried, UpkeepStore, Upload, UploadBegun, Usage, Waiting, memory::MemoryLedger, methods::methods,
 };
 use crate::model::{Attempt, CancelIntent, Owner, Principal, Record, Removed};
 
@@ -113,7 +114,11 @@ impl LeaseStore for UnreliableLedger {
 }
 
 impl ChangeStore for UnreliableLedger {
-    methods! { plain changes_since(seq: u64, limit: u32) -> Vec<Change>; }
+    methods! {
+        plain changes_since(seq: u64, limit: u32) -> Vec<Change>;
+        plain steps_since(after: StepCursor, limit: u32) -> Vec<StepRow>;
+        plain latest_step() -> StepCursor;
+    }
 }
 
 impl UpkeepStore for UnreliableLedger {
@@ -157,6 +162,7 @@ impl InvitationStore for UnreliableLedger {
     methods! {
         write invite(invitation: InvitationRecord) -> ();
         read invitations() -> Vec<InvitationRecord>;
+        read invitation(digest: String) -> Option<InvitationRecord>;
         write withdraw_invitation(digest: String, at_ms: i64) -> bool;
         write use_invitation(digest: String, pin: PinRecord) -> bool;
     }
@@ -180,6 +186,10 @@ impl StashStore for UnreliableLedger {
         write stash_remove(kind: &'a str, name: &'a str) -> ();
         write stash_sweep(before_ms: i64, most: u32) -> ();
     }
+}
+
+impl QuotaStore for UnreliableLedger {
+    methods! { read usage(of: Vec<Principal>, since_ms: i64, most: u32) -> Usage; }
 }
 
 impl BlobStore for UnreliableLedger {
@@ -209,6 +219,21 @@ impl RunFileStore for UnreliableLedger {
         write note_files(run: RunId, left: RunFiles) -> bool;
         read files(run: RunId) -> Option<RunFiles>;
         read files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
+    }
+}
+
+impl NotificationStore for UnreliableLedger {
+    methods! {
+        write tell(run: RunId, receivers: Vec<String>) -> bool;
+        write receiver_add(receiver: ReceiverRecord, most: u32) -> ReceiverAdded;
+        write receiver_remove(principal: Principal, address: String) -> bool;
+        read receivers(principal: &'a Principal) -> Vec<ReceiverRecord>;
+        read notifications_due(now_ms: i64, limit: u32) -> Vec<Notification>;
+        read notifications_waiting() -> Waiting;
+        write notification_tried(of: NotificationKey, tried: Tried) -> bool;
+        read notifications_of(principal: &'a Principal, limit: u32) -> Vec<Notification>;
+        write notification_sweep(before_ms: i64, limit: u32) -> u32;
+        write signing(principal: Principal, change: SigningChange) -> Signing;
     }
 }
 

@@ -2,14 +2,33 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::model::Principal;
+use longhaul_proto::{
+    api::{QuotaKind, QuotaReached, QuotaView},
+    faults,
+    principal::Typed,
+};
+
+use crate::{
+    model::{OverQuota, Principal},
+    options::quotas::{Holder, QuotaRules},
+};
+
+/// When a caller is told to try again whose streams are too many, seconds.
+const RETRY_AFTER: u32 = 5;
 
 /// The quotas in use. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Quotas(Arc<Mutex<HashMap<Principal, Used>>>);
+pub struct Quotas {
+    used: Arc<Mutex<HashMap<Holder, Used>>>,
+    rules: Arc<QuotaRules>,
+    refused: Arc<AtomicU64>,
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Used {
@@ -43,32 +62,84 @@ impl Used {
 #[derive(Debug)]
 pub struct Held {
     quotas: Quotas,
-    principal: Principal,
+    holders: Vec<Holder>,
     kind: Kind,
 }
 
 impl Quotas {
+    /// With what the settings allow principals and groups.
+    pub fn new(rules: QuotaRules) -> Self {
+        Self { rules: Arc::new(rules), ..Self::default() }
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashMap<Holder, Used>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a share; `None` when the principal would exceed `max`. The first is always given: a bound below the size
     /// of one body does not forbid bodies.
     pub fn take(&self, principal: &Principal, kind: Kind, max: usize) -> Option<Held> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (used, more) = all.entry(principal.clone()).or_default().of(kind);
+        let holder = Holder::Principal(principal.clone());
+        let mut all = self.used();
+        let (used, more) = all.entry(holder.clone()).or_default().of(kind);
         if *used > 0 && *used + more > max {
             return None;
         }
         *used += more;
-        Some(Held { quotas: self.clone(), principal: principal.clone(), kind })
+        Some(Held { quotas: self.clone(), holders: vec![holder], kind })
+    }
+
+    /// Takes a share of the streams of a principal and of its groups, where their quotas leave one.
+    ///
+    /// # Errors
+    /// The quota that is reached; `None` = it is `max`.
+    pub fn take_stream(&self, principal: &Principal, max: usize) -> Result<Held, Option<OverQuota>> {
+        let shares: Vec<_> = self.rules.shares(principal).map(|share| (share.holder, share.rule)).collect();
+        let mut all = self.used();
+        for (holder, rule) in shares.iter().filter(|_| !faults::bug("quotas_of_streams_ignored")) {
+            let used = all.get(holder).map_or(0, |used| used.streams as u64);
+            if let Some(limit) = rule.limit(QuotaKind::Streams).filter(|limit| used >= *limit) {
+                let reached = QuotaReached { of: holder.to_string(), kind: QuotaKind::Streams, limit, used };
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return Err(Some(OverQuota { reached, retry_after: Some(RETRY_AFTER) }));
+            }
+        }
+        let own = Holder::Principal(principal.clone());
+        if all.get(&own).is_some_and(|used| used.streams > 0 && used.streams >= max) {
+            return Err(None);
+        }
+        let holders: Vec<Holder> = shares.into_iter().map(|(holder, _)| holder).collect();
+        for holder in &holders {
+            all.entry(holder.clone()).or_default().streams += 1;
+        }
+        Ok(Held { quotas: self.clone(), holders, kind: Kind::Stream })
+    }
+
+    /// How many streams the holder of such a quota has open.
+    pub fn streams(&self, quota: &QuotaView) -> u64 {
+        let holder = match quota.group {
+            true => Holder::Group(quota.name.clone()),
+            false => Holder::Principal(Typed::read(&quota.name).alone()),
+        };
+        self.used().get(&holder).map_or(0, |used| used.streams as u64)
+    }
+
+    /// How many streams quotas have refused since this process started.
+    pub fn refused_streams(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut all = self.quotas.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(used) = all.get_mut(&self.principal) else { return };
-        let (count, less) = used.of(self.kind);
-        *count -= less;
-        if *used == Used::default() {
-            all.remove(&self.principal);
+        let mut all = self.quotas.used();
+        for holder in &self.holders {
+            let Some(used) = all.get_mut(holder) else { continue };
+            let (count, less) = used.of(self.kind);
+            *count = count.saturating_sub(less);
+            if *used == Used::default() {
+                all.remove(holder);
+            }
         }
     }
 }
@@ -93,6 +164,6 @@ mod tests {
         let large = quotas.take(&a, Kind::Body(9), 4);
         assert!(large.is_some() && quotas.take(&a, Kind::Body(1), 4).is_none());
         drop((held, large));
-        assert!(quotas.0.lock().unwrap().is_empty());
+        assert!(quotas.used().is_empty());
     }
 }

@@ -29,11 +29,12 @@ use super::{
     progress::{Reporter, Sink},
     resumable::{CallTarget, Resumable, Resumed},
     resume::Line,
+    served_call::ServedCall,
     told::Told,
     tools, words,
 };
 use crate::{
-    frontend::{Frontend, Numbers, disconnect::ClientPresence, trace},
+    frontend::{Frontend, Numbers, disconnect::ClientPresence},
     ledger::CALL,
     mcp::front,
     model::{Identity, RunSnapshot},
@@ -292,18 +293,19 @@ pub(super) async fn answer(
         return Err(ErrorData::invalid_params(text, None));
     };
     let span = tracing::info_span!("tool", name = spec.name);
+    let served = ServedCall::begin(spec.name, &context);
     let id = context.id.clone();
     // Without a line the library answers.
     let own = OwnAnswer::offered(&context).filter(|_| spec.waits).and_then(|offer| offer.take(frontend).ok());
     let way = own.clone().map_or_else(|| Way::Library(context.peer.clone()), Way::Own);
-    let call = open(frontend, spec, request, context, way);
+    let call = open(frontend, spec, request, context, way, served.context());
     let Some(line) = own else {
-        return Ok(answered(frontend, spec, call).instrument(span).await);
+        return Ok(served.until(answered(frontend, spec, call)).instrument(span).await);
     };
     let frontend = frontend.clone();
     let tasks = frontend.core.deps.tasks.clone();
     let work = async move {
-        let result = answered(&frontend, spec, call).await;
+        let result = served.until(answered(&frontend, spec, call)).await;
         // The reader is gone: the client can resume the call.
         let _ = line.answer(ServerResult::from(result), id).await;
     };
@@ -333,6 +335,7 @@ fn open(
     request: CallToolRequestParams,
     context: RequestContext<RoleServer>,
     way: Way,
+    trace: wire::TraceContext,
 ) -> Result<Call, String> {
     let ct = match way {
         Way::Library(_) => context.ct.clone(),
@@ -341,12 +344,6 @@ fn open(
     };
     let parts = context.extensions.get::<http::request::Parts>();
     let meta = &context.meta;
-    let own = trace::of_parts(
-        meta.get_traceparent().unwrap_or_default().to_owned(),
-        meta.get_tracestate().unwrap_or_default().to_owned(),
-    );
-    let trace =
-        if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     let session = parts.is_some_and(|p| front::session_of(&p.headers).is_some());
     Ok(Call {
         caller: Caller::of(frontend, &context).and_then(|caller| {

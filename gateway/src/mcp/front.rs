@@ -20,7 +20,7 @@ use crate::{
     limits::incoming::RETRY_AFTER,
     mcp::{
         MAX_BODY, envelope,
-        own_answer::OwnAnswer,
+        own_answer::{BeforeItsResult, OwnAnswer},
         resumable::{ASKING, Asking, Resumables, Resumed},
         sessions::Sessions,
     },
@@ -142,7 +142,7 @@ async fn post(
     let pending = Box::pin(ASKING.scope(asking, answered));
     let (response, early) =
         early_flush::answer(pending, options.early_flush_after, options.sse_keep_alive, message.id).await;
-    if early {
+    if early || response.extensions().get::<BeforeItsResult>().is_some() {
         Numbers::count(&frontend.numbers.flushed_early);
     }
     unanswered.disarm();

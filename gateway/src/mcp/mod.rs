@@ -62,6 +62,7 @@ pub mod resumable;
 mod resume;
 mod run;
 mod schema;
+mod served_call;
 pub mod sessions;
 mod tasks;
 mod tokens;

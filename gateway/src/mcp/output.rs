@@ -6,11 +6,11 @@ use longhaul_proto::{
     api::RunError,
     ids::RunId,
     state::{Cause, RunState},
-    visible,
+    telemetry, visible,
 };
 use rmcp::model::{CallToolResult, ContentBlock, MetaObject};
 
-use crate::model::RunSnapshot;
+use crate::model::{OverQuota, RunSnapshot};
 
 /// A tool's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) struct ToolOutput {
     pub(super) pictures: Vec<Picture>,
     /// The runs it tells of, for programs: their full ids and traces are no words for a model.
     pub(super) about: Vec<About>,
+    /// The quota that refused the call, for programs.
+    pub(super) quota: Option<Box<OverQuota>>,
 }
 
 /// A run that an answer tells of.
@@ -27,6 +29,7 @@ pub(super) struct ToolOutput {
 pub(super) struct About {
     run: RunId,
     trace: Option<String>,
+    trace_url: Option<String>,
     state: RunState,
     cause: Cause,
     host: Option<String>,
@@ -44,7 +47,7 @@ pub(super) struct Picture {
 impl ToolOutput {
     /// An answer that is no error.
     pub(super) fn ok(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: false, pictures: Vec::new(), about: Vec::new() }
+        Self { text: text.into(), is_error: false, pictures: Vec::new(), about: Vec::new(), quota: None }
     }
 
     /// It tells of this run.
@@ -52,6 +55,7 @@ impl ToolOutput {
         self.about.push(About {
             run: view.run,
             trace: view.trace_id.clone(),
+            trace_url: view.traceparent.as_deref().and_then(telemetry::trace_url),
             state: view.state,
             cause: view.cause,
             host: view.host.clone(),
@@ -65,6 +69,11 @@ impl ToolOutput {
         Self { is_error: true, ..Self::ok(text) }
     }
 
+    /// A quota has no room for what was asked for.
+    pub(super) fn over_quota(over: Box<OverQuota>) -> Self {
+        Self { quota: Some(over.clone()), ..Self::error(format!("nothing was run: {over}")) }
+    }
+
     /// The result as sent to the client.
     pub(super) fn into_result(self) -> CallToolResult {
         // Whatever it is made of: the only control characters that leave here are tab and newline.
@@ -72,7 +81,8 @@ impl ToolOutput {
         let mut content = vec![ContentBlock::text(text)];
         content.extend(self.pictures.into_iter().map(|p| ContentBlock::image(p.data, p.mime)));
         let mut result = if self.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
-        result.structured_content = structured::of(&self.about).filter(|_| self.is_error);
+        let refused = self.quota.map(|over| structured::quota(&over));
+        result.structured_content = refused.or_else(|| structured::of(&self.about)).filter(|_| self.is_error);
         result.with_meta(meta(&self.about))
     }
 }
@@ -87,9 +97,18 @@ fn meta(about: &[About]) -> Option<MetaObject> {
             if let Some(trace) = &one.trace {
                 meta.insert("longhaul/trace".to_owned(), trace.clone().into());
             }
+            if let Some(url) = &one.trace_url {
+                meta.insert("longhaul/traceUrl".to_owned(), url.clone().into());
+            }
         }
         all => {
-            let one = |about: &About| serde_json::json!({"run": about.run.to_string(), "trace": about.trace});
+            let one = |about: &About| {
+                let mut one = serde_json::json!({"run": about.run.to_string(), "trace": about.trace});
+                if let Some(url) = &about.trace_url {
+                    one["trace_url"] = url.clone().into();
+                }
+                one
+            };
             meta.insert("longhaul/runs".to_owned(), all.iter().map(one).collect());
         }
     }

@@ -35,6 +35,10 @@ pub(super) struct OwnAnswer {
     taken: Arc<Mutex<Option<Events>>>,
 }
 
+/// On a response: its head is sent before there is a result.
+#[derive(Clone, Copy)]
+pub(super) struct BeforeItsResult;
+
 /// The events of a call.
 struct Events {
     /// Sent before the next one.
@@ -66,7 +70,10 @@ impl OwnAnswer {
     /// The answer, if the call took the offer.
     pub(super) fn response(&self, frontend: &Frontend) -> Option<Response> {
         let events = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(early_flush::event_stream(body(events, frontend.options().sse_keep_alive, frontend.cut.clone())))
+        let body = body(events, frontend.options().sse_keep_alive, frontend.cut.clone());
+        let mut response = early_flush::event_stream(body);
+        response.extensions_mut().insert(BeforeItsResult);
+        Some(response)
     }
 }
 

@@ -119,6 +119,8 @@ fn common(call: &Call) -> SubmitRequest {
         confirm: args.flag("confirm").unwrap_or(false),
         results: args.flag("results"),
         client: call.client_name(),
+        priority: args.text("priority").and_then(|word| word.parse().ok()),
+        priority_reason: args.text("priority_reason"),
         retry: args.text("retry").and_then(|word| serde_json::from_value(word.into()).ok()),
         ..SubmitRequest::default()
     }
@@ -128,7 +130,7 @@ fn common(call: &Call) -> SubmitRequest {
 enum Started {
     /// It is recorded, or an earlier one answers.
     Run(Accepted),
-    /// The call is answered without a run: a person is asked, or said no.
+    /// The call is answered without a run: a person is asked, or said no, or a quota is reached.
     Answered(Box<CallToolResponse>),
 }
 
@@ -158,6 +160,9 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Started, String
         tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
     }
     Err(match error {
+        SubmitError::OverQuota(over) => {
+            return Ok(Started::Answered(Box::new(ToolOutput::over_quota(over).into_result().into())));
+        }
         SubmitError::Changed(refusal) | SubmitError::Unasked(refusal) => call.not_joined(&refusal).await,
         SubmitError::Unsettled(_) | SubmitError::Panicked => error.to_string(),
         SubmitError::Unconfirmed(_) => {

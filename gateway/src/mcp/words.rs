@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-pub(super) use longhaul_proto::words::whole_duration as duration;
+pub(super) use longhaul_proto::words::{cut, whole_duration as duration};
 use longhaul_proto::{api::LocationView, faults, state::RunState, visible};
 
 use crate::{frontend::run_view::seconds, model::RunSnapshot};
@@ -159,16 +159,6 @@ pub(super) fn error(view: &RunSnapshot) -> Vec<(&'static str, String)> {
 /// One line without double blanks, and with every hidden character written out.
 pub(super) fn plain(text: &str) -> String {
     visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" ")).into_owned()
-}
-
-/// At most `max` characters, the last of them `…` when some were cut.
-pub(super) fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! by the output of attempts that are proven dead.
 //!
 //! Only the run's task appends, and only at the present length: bytes that the mirror already has are skipped, bytes
-//! beyond a gap are refused. All others read by offset from the one open file. At the end, length and SHA-256 must be
+//! beyond a gap are refused. All others read by offset from the one open file. At the end, length and digest must be
 //! the agent's. The digest grows while bytes arrive, and after a restart it is recomputed from the file: what a crash
 //! left is trusted only as far as its digest is the agent's.
 
@@ -30,7 +30,7 @@ use kept::{Kept, Leaving};
 use names::Names;
 use track::Track;
 
-pub use track::{Appended, Recorded, Sealed};
+pub use track::{Appended, Recorded, RecordedDigest, Sealed};
 
 /// All mirrors of one gateway, by run.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Mirrors {
 
     /// `<root>/<2 hex>/<run id>`.
     fn folder(&self, run: RunId) -> PathBuf {
-        self.root.join(folder_of(run)).join(run.to_string())
+        self.root.join(place_of(run))
     }
 
     /// The mirror of a run, created if missing.
@@ -180,6 +180,11 @@ impl Mirrors {
         .await?;
         Ok(self.kept.enter(run, mirror))
     }
+}
+
+/// The folder of a run's two files, `log` and `console`, below the folder of all mirrors.
+pub(crate) fn place_of(run: RunId) -> PathBuf {
+    Path::new(&folder_of(run)).join(run.to_string())
 }
 
 /// The folder of a run's folder: the last two characters of its id, since the first ones of a UUIDv7 are the time.

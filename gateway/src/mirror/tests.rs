@@ -1,6 +1,6 @@
 //! Mirrors on a real disk.
 
-use longhaul_proto::{ids::Ids, sha256_hex};
+use longhaul_proto::{digest::GrowingBlake3, ids::Ids, sha256_hex};
 
 use super::*;
 
@@ -9,10 +9,21 @@ async fn append(mirror: &Mirror, offset: u64, data: &'static [u8]) -> Appended {
     mirror.append(Stream::Log, offset, pieces).await.unwrap()
 }
 
+/// Compares with what agents record, and with what those of earlier versions do: the answer is the same.
 async fn seal(mirror: &Mirror, len: u64, text: &[u8]) -> Sealed {
-    let console = Recorded { len: 0, sha256: String::new() };
+    let mut blake3 = GrowingBlake3::default();
+    blake3.update(text);
+    let digest = RecordedDigest::of(&blake3.text(), "not looked at");
+    let sealed = seal_as(mirror, len, digest.clone()).await;
+    assert_eq!(seal_as(mirror, len, RecordedDigest::of("", &sha256_hex(text))).await, sealed, "likewise");
+    assert_eq!(seal_as(mirror, len, digest).await, sealed, "asking changes nothing");
+    sealed
+}
+
+async fn seal_as(mirror: &Mirror, len: u64, digest: RecordedDigest) -> Sealed {
+    let console = Recorded { len: 0, digest: RecordedDigest::of("", "") };
     let [(Stream::Log, log), (Stream::Console, Sealed::Same)] =
-        mirror.seal(Recorded { len, sha256: sha256_hex(text) }, console).await.unwrap()
+        mirror.seal(Recorded { len, digest }, console).await.unwrap()
     else {
         panic!("the log first, and an empty console is what was recorded of it")
     };
@@ -40,6 +51,8 @@ async fn it_is_always_a_prefix() {
     assert_eq!(seal(&mirror, 3, b"one").await, Sealed::Longer);
     assert_eq!(seal(&mirror, 3, b"two").await, Sealed::Differs);
     assert_eq!(seal(&mirror, 7, b"one two").await, Sealed::Same, "asking changes nothing");
+    assert_eq!(seal_as(&mirror, 7, RecordedDigest::None).await, Sealed::Same, "the length alone");
+    assert_eq!(seal_as(&mirror, 8, RecordedDigest::None).await, Sealed::Differs);
     assert_eq!(append(&mirror, 7, b" three").await, Appended::Grew(6));
     assert_eq!(seal(&mirror, 13, b"one two three").await, Sealed::Same);
     assert!(Arc::ptr_eq(&mirror, &mirrors.open(run).await.unwrap()), "one open file per run");

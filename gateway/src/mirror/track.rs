@@ -13,12 +13,11 @@ use std::{
 
 use bytes::Bytes;
 use longhaul_proto::{
+    digest::{GrowingBlake3, GrowingDigest},
     durable,
     faults::{self, Op},
-    hex,
 };
 use rustix::{buffer::spare_capacity, io::Errno};
-use sha2::{Digest, Sha256};
 
 /// Read at once while a digest is recomputed, bytes.
 const HASH_CHUNK: usize = 1 << 20;
@@ -43,8 +42,31 @@ pub enum Sealed {
 pub struct Recorded {
     /// Length of the whole stream, that of earlier attempts included, bytes.
     pub len: u64,
-    /// SHA-256 of the present attempt's part, lower-case hex; empty = not recorded.
-    pub sha256: String,
+    /// Of the present attempt's part.
+    pub digest: RecordedDigest,
+}
+
+/// The digest that an agent recorded, lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedDigest {
+    /// This BLAKE3, of the bytes of which it recorded the SHA-256 too.
+    Blake3(String),
+    /// This SHA-256: an agent of an earlier version.
+    Sha256(String),
+    /// None: the length alone decides.
+    None,
+}
+
+impl RecordedDigest {
+    /// Of what an agent sent, where empty texts are absent digests.
+    pub fn of(blake3: &str, sha256: &str) -> Self {
+        match (blake3, sha256) {
+            _ if faults::bug("outputs_compared_by_length") => Self::None,
+            ("", "") => Self::None,
+            ("", sha256) => Self::Sha256(sha256.to_owned()),
+            (blake3, _) => Self::Blake3(blake3.to_owned()),
+        }
+    }
 }
 
 /// The result of appending some bytes.
@@ -84,12 +106,12 @@ struct Prefix {
     /// Where the present attempt begins.
     begin: u64,
     hashed: u64,
-    state: Sha256,
+    state: GrowingBlake3,
 }
 
 impl Prefix {
     fn at(begin: u64) -> Self {
-        Self { begin, hashed: begin, state: Sha256::default() }
+        Self { begin, hashed: begin, state: GrowingBlake3::default() }
     }
 }
 
@@ -193,6 +215,22 @@ impl Track {
         Ok(buffer.into())
     }
 
+    /// Hands the bytes from `at` to `end` to `each`; `false` = the file is shorter.
+    fn read_on(&self, at: &mut u64, end: u64, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
+        let left = usize::try_from(end.saturating_sub(*at)).unwrap_or(HASH_CHUNK);
+        let mut buffer = vec![0; HASH_CHUNK.min(left)];
+        while *at < end {
+            let got = read_full(&self.file, &mut buffer, *at)?;
+            if got == 0 {
+                return Ok(false);
+            }
+            let got = got.min(usize::try_from(end - *at).unwrap_or(got));
+            each(&buffer[..got]);
+            *at += got as u64;
+        }
+        Ok(true)
+    }
+
     /// Holds off appends and what is written out in the background.
     pub(super) fn hold(&self) -> Held<'_> {
         Held {
@@ -240,21 +278,26 @@ impl Held<'_> {
         if there < len || len < digest.begin {
             return Ok(Sealed::Differs);
         }
-        if digest.hashed > len {
-            **digest = Prefix::at(digest.begin);
-        }
-        let mut buffer = vec![0; HASH_CHUNK.min(usize::try_from(len - digest.hashed.min(len)).unwrap_or(HASH_CHUNK))];
-        while digest.hashed < len {
-            let got = read_full(&track.file, &mut buffer, digest.hashed)?;
-            if got == 0 {
-                return Ok(Sealed::Differs);
+        let same = match &recorded.digest {
+            RecordedDigest::Blake3(recorded) => {
+                if digest.hashed > len {
+                    **digest = Prefix::at(digest.begin);
+                }
+                let Prefix { hashed, state, .. } = &mut **digest;
+                if !track.read_on(hashed, len, |bytes| state.update(bytes))? {
+                    return Ok(Sealed::Differs);
+                }
+                state.text() == *recorded
             }
-            let got = got.min(usize::try_from(len - digest.hashed).unwrap_or(got));
-            digest.state.update(&buffer[..got]);
-            digest.hashed += got as u64;
-        }
-        // Without a digest from the agent the length alone decides.
-        let same = recorded.sha256.is_empty() || hex(&digest.state.clone().finalize()) == recorded.sha256;
+            RecordedDigest::Sha256(recorded) => {
+                let (mut at, mut state) = (digest.begin, GrowingDigest::default());
+                if !track.read_on(&mut at, len, |bytes| state.update(bytes))? {
+                    return Ok(Sealed::Differs);
+                }
+                state.finish().to_string() == *recorded
+            }
+            RecordedDigest::None => true,
+        };
         Ok(match same {
             true if there == len => Sealed::Same,
             true => Sealed::Longer,

@@ -1,13 +1,14 @@
 //! What was asked for.
 
 use longhaul_proto::{
-    api::Retry,
+    api::{Priority, Retry},
     risk::{Confirmed, Risk},
 };
 
 use super::{Need, Principal};
 
-/// What a submission asked for. It is written once, when the run is recorded; no attempt changes it.
+/// What a submission asked for. It is written once, when the run is recorded, and no attempt changes it; but a limit on
+/// running that is its pool's comes with the attempt that gets a seat there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Asked {
     /// The path, `text`, or `bundle: entry`.
@@ -34,6 +35,8 @@ pub struct Asked {
     pub client: String,
     /// Limit on running, ms; 0 = none.
     pub timeout_ms: u64,
+    /// The pool whose default that limit is; empty = the caller's own.
+    pub timeout_of: String,
     /// Limit on waiting, ms; 0 = none.
     pub queue_timeout_ms: u64,
     /// W3C `traceparent` of the run.
@@ -48,6 +51,19 @@ pub struct Asked {
     pub risks: Vec<Risk>,
     /// Who agreed to them.
     pub confirmed: Option<Confirmed>,
+    /// Sooner or later than others.
+    pub urgency: Urgency,
+}
+
+/// How much sooner or later than others a run is to have a seat, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Urgency {
+    /// How much.
+    pub priority: Priority,
+    /// Why, as its submitter says.
+    pub reason: String,
+    /// An operator gave it: it counts between principals, too.
+    pub between_principals: bool,
 }
 
 /// The longest `tracestate` that a record keeps, bytes: what W3C asks everybody to pass on.

@@ -20,6 +20,9 @@ pub struct Need {
     /// Its code is more than an agent gets within a request: only agents that take blobs have it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub large_code: bool,
+    /// The limit on running that it asks for, ms: only pools that allow as much have it. 0 = it asks for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeout_ms: u64,
     /// The agents that the token of its submission is limited to; empty = all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only_hosts: Vec<String>,
@@ -29,6 +32,9 @@ pub struct Need {
     /// The folders that it is limited to; empty = all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only_roots: Vec<String>,
+    /// The kinds of its risky commands to which no person has agreed: a host that asks for one of them does not take it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<String>,
     /// Agents (by id) that reported that they cannot run this one, and why.
     #[serde(skip)]
     pub unfit: BTreeMap<String, String>,
@@ -62,6 +68,10 @@ impl Need {
             [words("host", &self.only_hosts), words("pool", &self.only_pools)].into_iter().flatten().collect();
         all.join(" and ")
     }
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 fn among(only: &[String], what: &str) -> bool {

@@ -1,6 +1,6 @@
 //! A run as it is at one moment: what its task publishes, and what a record says of a run that has ended.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::{ArtifactView, FilesRemoved, LocationView, ProcessView, Retry, RunError, ViewRange},
@@ -11,7 +11,7 @@ use longhaul_proto::{
     words,
 };
 
-use super::{Attempt, Contact, Placement, Principal, Remark, UnixMs, Wait};
+use super::{Attempt, Contact, Placement, Principal, QueueReason, Remark, UnixMs, Urgency, Wait};
 
 /// A run at one moment. What holds of unfinished runs alone (`waiting`, `progress`, `contact` and the like) is empty
 /// once it has ended.
@@ -40,6 +40,10 @@ pub struct RunSnapshot {
     pub client: Option<String>,
     /// Limit on running.
     pub timeout: Option<Duration>,
+    /// The pool whose limit that is; `None` = it is the caller's own.
+    pub timeout_of: Option<String>,
+    /// Sooner or later than others, and why.
+    pub urgency: Urgency,
     /// Limit on waiting in the queue.
     pub queue_timeout: Option<Duration>,
     /// When another attempt may follow.
@@ -54,6 +58,8 @@ pub struct RunSnapshot {
     pub confirmed: Option<Confirmed>,
     /// The id of its trace.
     pub trace_id: Option<String>,
+    /// The W3C `traceparent` that its spans continue.
+    pub traceparent: Option<String>,
 
     /// Its state.
     pub state: RunState,
@@ -219,6 +225,24 @@ impl RunSnapshot {
     pub fn time_left(&self, now_ms: i64) -> Option<String> {
         let since = self.since().filter(|_| self.state == RunState::Running)?;
         words::time_left(self.expected?.duration, since.ago(now_ms))
+    }
+
+    /// In words, which limit on running it got from its pool.
+    pub fn given_timeout(&self) -> Option<String> {
+        let (pool, limit) = (self.timeout_of.as_ref()?, self.timeout?);
+        Some(format!("no timeout was asked for: it has that of pool {pool}, {}", words::whole_duration(limit)))
+    }
+
+    /// The same for those who may see all runs: a run of another one that comes before it is named.
+    #[must_use]
+    pub fn for_all_seeing(self: &Arc<Self>) -> Arc<Self> {
+        let Some(Wait::Queued(reason)) = &self.waiting else { return self.clone() };
+        let words = reason.told(true);
+        if words == reason.told(false) {
+            return self.clone();
+        }
+        let reason = QueueReason { words, place: None, ..reason.clone() };
+        Arc::new(Self { waiting: Some(Wait::Queued(reason)), ..Self::clone(self) })
     }
 
     /// The runs of its own principal that hold the seats for which it waits in the queue.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Hosts and pools limit where runs of the token go, and which hosts it may ask for files, data and help. They are kept with
 /// each run that it starts, so another attempt goes nowhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct TokenLimits {
     /// Names of agents.

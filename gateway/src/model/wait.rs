@@ -22,10 +22,18 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// The same for those who may see all runs.
+    pub fn told_to_all_seeing(&self) -> Cow<'_, str> {
+        match self {
+            Self::Queued(reason) => reason.told(true).into(),
+            other => other.words(),
+        }
+    }
+
     /// In words, for the run's owner.
     pub fn words(&self) -> Cow<'_, str> {
         match self {
-            Self::Queued(reason) => reason.words.as_str().into(),
+            Self::Queued(reason) => reason.told(false).into(),
             Self::Unverified => UNVERIFIED.into(),
             Self::Restored => RESTORED.into(),
             Self::LedgerFails => "the gateway cannot write its ledger; see its log".into(),

@@ -2,14 +2,20 @@
 
 mod audit;
 mod frontend;
+pub mod notify;
 pub mod proxies;
+pub mod quotas;
+pub mod timeouts;
 mod tls;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub use audit::AuditOptions;
 pub use frontend::FrontendOptions;
-use longhaul_proto::{egress::Egress, encoding::Encoding, free_space::MinFree};
+use longhaul_proto::{egress::Egress, encoding::Encoding, free_space::MinFree, telemetry::Push};
+use notify::NotifyOptions;
+use quotas::QuotaRules;
+use timeouts::PoolTimeouts;
 pub use tls::Tls;
 
 /// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
@@ -23,6 +29,8 @@ pub struct Options {
     pub no_auth: bool,
     /// Where commands of the same OS user reach it without a port; `None` = nowhere.
     pub socket: Option<PathBuf>,
+    /// Whether and where its numbers are sent by OTLP; nowhere by default.
+    pub push_metrics: Push,
     /// Whether and with what certificate clients are answered that speak TLS.
     pub tls: Tls,
     /// Plain HTTP may be spoken where other machines can listen.
@@ -112,6 +120,14 @@ pub struct Options {
     /// wider.
     pub egress_pools: BTreeMap<String, Egress>,
 
+    /// How much of the gateway principals and groups may use.
+    pub quotas: QuotaRules,
+    /// Limits on running, by pool.
+    pub pool_timeouts: PoolTimeouts,
+
+    /// Whom runs may tell of their ends, and how.
+    pub notify: NotifyOptions,
+
     /// Settings of the audit log.
     pub audit: AuditOptions,
 
@@ -127,6 +143,7 @@ impl Default for Options {
             advertise: None,
             no_auth: false,
             socket: None,
+            push_metrics: Push::default(),
             tls: Tls::default(),
             insecure_network: false,
             certificate_lifetime: s(30 * 24 * 3600),
@@ -164,6 +181,9 @@ impl Default for Options {
             min_free: MinFree::default(),
             keep_uploads: s(24 * 3600),
             egress_pools: BTreeMap::new(),
+            quotas: QuotaRules::default(),
+            pool_timeouts: PoolTimeouts::new(),
+            notify: NotifyOptions::default(),
             audit: AuditOptions::default(),
             frontend: FrontendOptions::default(),
         }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     audit::{Event, Kind},
     ledger::{Adoption, Dedupe, ListQuery},
+    metrics::count,
     model::{Identity, Origin, Principal, Record, RunSnapshot},
 };
 
@@ -116,13 +117,15 @@ impl Inner {
             if active.mailbox.send(claim).await.is_ok()
                 && let Ok(Ok(answer)) = tokio::time::timeout(ANSWER, answered).await
             {
-                return answer.map(drop);
+                return answer.map(|_| count(&self.metrics.adopted));
             }
             if self.deps.tasks.stopping().is_cancelled() {
                 return Err(ControlError::Stopping);
             }
         }
-        self.ledger.adopt(adoption).await.map(drop).map_err(ControlError::Ledger)
+        self.ledger.adopt(adoption).await.map_err(ControlError::Ledger)?;
+        count(&self.metrics.adopted);
+        Ok(())
     }
 }
 

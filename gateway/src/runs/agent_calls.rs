@@ -1,12 +1,9 @@
 //! The calls that agents make: hello, register, heartbeat.
 
 mod join;
+mod noted;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use longhaul_proto::{
     transport::{Proof, Session},
@@ -15,24 +12,12 @@ use longhaul_proto::{
     wire,
 };
 
+use self::noted::Noted;
 use super::{Inner, Runs, do_files, reconcile};
 use crate::{
     fleet::{bounds, revoked},
     ledger::{AgentRecord, LedgerError, PinState},
 };
-
-/// Most refusals that are logged in [`NOTE_AGAIN`], each once: any process can have itself refused, under many keys.
-const NOTED: usize = 256;
-/// After this time a refusal is logged again.
-const NOTE_AGAIN: Duration = Duration::from_secs(3600);
-
-/// The refusals that were logged.
-#[derive(Debug, Default)]
-struct Noted {
-    words: BTreeSet<String>,
-    /// From when on, by the monotonic clock.
-    since: Duration,
-}
 
 /// Answers agents.
 #[derive(Clone)]
@@ -75,18 +60,32 @@ impl AgentCalls {
     }
 
     /// Logs a refusal once, for the gateway's owner: an agent that cannot join tries again and again. Its own owner
-    /// gets the reason too. Whether it was logged now.
-    fn note(&self, words: String) -> bool {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+    /// gets the reason too.
+    fn note(&self, session: &Session, words: &str) {
         let now = self.inner.deps.clock.monotonic();
-        if now.saturating_sub(noted.since) >= NOTE_AGAIN {
-            *noted = Noted { words: BTreeSet::new(), since: now };
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = noted.note(session.address(), words, now);
+        drop(noted);
+        if log.silent > 0 {
+            tracing::warn!(times = log.silent, "more agents could not join; `longhaul audit` has them");
         }
-        let new = noted.words.len() < NOTED && noted.words.insert(words.clone());
-        if new {
+        if log.it {
             tracing::warn!(problem = words, "an agent cannot join");
         }
-        new
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn counted(&self, refused: RefusedAgent) -> RefusedAgent {
+        let kind = match &refused {
+            RefusedAgent::Protocol(_) => "protocol",
+            RefusedAgent::Revoked(_) => "revoked",
+            RefusedAgent::Unproven(_) => "unproven",
+            RefusedAgent::Refused(_) => "refused",
+            RefusedAgent::Early | RefusedAgent::Senseless(_) => "senseless",
+            RefusedAgent::NotNow(_) => "not_now",
+        };
+        self.inner.metrics.refuse("agent", kind);
+        refused
     }
 
     /// An agent greets the gateway on a new connection.
@@ -99,7 +98,7 @@ impl AgentCalls {
         hello: &wire::HelloRequest,
     ) -> Result<wire::HelloReply, RefusedAgent> {
         if let Some(words) = version::objection("gateway", "agent", hello.protocol, &hello.version) {
-            self.note(words.clone());
+            self.note(session, &words);
             return Err(RefusedAgent::Protocol(words));
         }
         let (channel, greeter) = (session.channel(), self.inner.fleet.greeter());
@@ -118,7 +117,7 @@ impl AgentCalls {
         {
             if proved {
                 let key = channel.peer.short();
-                self.note(format!("an agent (key {key}) does not hold the join secret of this gateway"));
+                self.note(session, &format!("an agent (key {key}) does not hold the join secret of this gateway"));
             }
             return Err(RefusedAgent::Unproven(error.to_string()));
         }
@@ -148,7 +147,9 @@ impl AgentCalls {
         // First refuse what is too long or holds control characters: it must not get into a log.
         let pages = || bounds::page(&runs).or_else(|| bounds::page(&leftovers));
         if let Some(problem) = bounds::agent(&info).or_else(pages) {
-            self.note(format!("agent {:?} is refused: {problem}", info.name.chars().take(64).collect::<String>()));
+            self.inner.metrics.refuse("agent", "refused");
+            let name: String = info.name.chars().take(64).collect();
+            self.note(&session, &format!("agent {name:?} is refused: {problem}"));
             reply.problem = problem;
             return Ok(reply);
         }
@@ -167,7 +168,8 @@ impl AgentCalls {
             None => self.admitted(&session, &mut info).await?,
         };
         if let Some(problem) = problem {
-            self.note(format!("agent {} ({}) is refused: {problem}", info.name, info.advertise));
+            self.inner.metrics.refuse("agent", "refused");
+            self.note(&session, &format!("agent {} ({}) is refused: {problem}", info.name, info.advertise));
             reply.problem = problem;
             return Ok(reply);
         }

@@ -18,6 +18,9 @@ pub enum AgentsError {
         "listing, approving and revoking agents needs a token with scope `operate`: ask the operator of this gateway"
     )]
     Forbidden,
+    /// It makes no sense.
+    #[error("{0}")]
+    Malformed(String),
     /// No agent has the name.
     #[error("{0}")]
     Unknown(String),
@@ -62,7 +65,8 @@ impl Runs {
     /// See [`AgentsError`]; nothing has changed then.
     pub async fn approve_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
-        self.0.audit.must(Event::of(Kind::AgentApproved, who).with("agent", name)).await?;
+        let key = self.0.fleet.keys_meant(name, true).await;
+        self.0.audit.must(Event::of(Kind::AgentApproved, who).with("agent", name).with("key", key)).await?;
         Ok(AgentKeys { agents: vec![self.0.fleet.approve(name, &who.principal.to_string()).await?] })
     }
 
@@ -72,7 +76,8 @@ impl Runs {
     /// See [`AgentsError`].
     pub async fn revoke_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
-        self.0.audit.must(Event::of(Kind::AgentRevoked, who).with("agent", name)).await?;
+        let key = self.0.fleet.keys_meant(name, false).await;
+        self.0.audit.must(Event::of(Kind::AgentRevoked, who).with("agent", name).with("key", key)).await?;
         Ok(AgentKeys { agents: self.0.fleet.revoke(name, &who.principal.to_string()).await? })
     }
 }

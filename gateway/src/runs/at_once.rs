@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longhaul_proto::state::{Cause, RunState};
 
-use super::{Inner, egress, run_task::in_trace, supervise::LeaseCell};
+use super::{Inner, egress, spans, supervise::LeaseCell, timeouts};
 use crate::{
     ledger::{LeaseChange, NewRun},
     model::{Attempt, Record},
@@ -22,7 +22,7 @@ pub(super) async fn begin(inner: &Inner, new: &mut NewRun, fit: &[String], seat:
     if new.dedupe.only_join || inner.restore_guard.holds(record) || (asked.path.is_some() && fit.is_empty()) {
         return;
     }
-    let Some(lease) = inner.fleet.lease_at_once(record.run, &record.principal, asked.need.clone()).await else {
+    let Some(lease) = inner.fleet.lease_at_once(record.run, &record.principal, asked).await else {
         return;
     };
     let unknown = asked.path.is_some() && !fit.contains(&lease.at.agent_id);
@@ -32,6 +32,7 @@ pub(super) async fn begin(inner: &Inner, new: &mut NewRun, fit: &[String], seat:
     }
     let record = &mut new.record;
     record.detail.give(Attempt::after(None), lease.at.clone());
+    timeouts::placed(&inner.options, &mut record.detail);
     egress::note(inner, &mut record.detail);
     (record.state, record.cause) = (RunState::Starting, Cause::Dispatched);
     new.lease = LeaseChange::Take;
@@ -53,7 +54,6 @@ pub(super) fn wait_after_all(new: &mut NewRun, seat: &LeaseCell) {
 
 /// It did not wait, and its trace and the metrics say so.
 pub(super) fn note_wait(inner: &Inner, record: &Record) {
-    let span = tracing::info_span!("longhaul.queue", longhaul.run.id = %record.run, longhaul.queue.waited_ms = 0);
-    in_trace(record, &span);
+    spans::send_no_wait(record);
     inner.metrics.queue_wait.record(Duration::ZERO);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{Retry, SubmitRequest},
+    api::{Priority, Retry, SubmitRequest},
     paths,
     risk::Risk,
     sha256_hex, visible,
@@ -62,6 +62,9 @@ pub(crate) struct Checked {
     pub(crate) confirm: bool,
     /// What a person agreed to whom the client asked.
     pub(crate) elicited: Option<String>,
+    /// Sooner or later than others, and why.
+    pub(crate) priority: Priority,
+    pub(crate) priority_reason: String,
 }
 
 pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
@@ -117,6 +120,8 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         ..wire::Submission::default()
     };
     let (again, confirm, risks) = (submit.again, submit.confirm, Vec::new());
+    let priority = submit.priority.unwrap_or_default();
+    let priority_reason = submit.priority_reason.unwrap_or_default();
     Ok(Checked {
         submission,
         call,
@@ -132,6 +137,8 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         risks,
         confirm,
         elicited,
+        priority,
+        priority_reason,
     })
 }
 
@@ -182,6 +189,7 @@ fn check_words(submit: &SubmitRequest) -> Result<(), SubmitError> {
         ("name", &submit.name, MAX_WORDS.0),
         ("note", &submit.note, MAX_WORDS.1),
         ("file_name", &submit.file_name, 255),
+        ("priority_reason", &submit.priority_reason, MAX_WORDS.1),
     ] {
         let Some(words) = words else { continue };
         if words.trim().is_empty() || words.chars().count() > most || words.contains(visible::is_hidden) {
@@ -257,6 +265,7 @@ fn body_digest(submit: &SubmitRequest) -> String {
     // A default is the same whether given or left out.
     let retry = submit.retry.filter(|retry| !retry.is_default());
     let words = SubmitRequest { name: None, note: None, file_name: None, ..submit.clone() };
+    let words = SubmitRequest { priority: None, priority_reason: None, ..words };
     let results = submit.results.filter(|results| !results);
     let plain = SubmitRequest { key: None, client: None, again: false, confirm: false, retry, results, ..words };
     sha256_hex(&serde_json::to_vec(&plain).unwrap_or_default())

@@ -1,5 +1,6 @@
-//! Risky commands of a submission: found before it is recorded, and asked about where the host that may take it wants a person
-//! to agree.
+//! Risky commands of a submission: found before it is recorded, and asked about where only hosts may take it that want a person
+//! to agree. Where another host takes it without, nothing is asked, and the run goes to no host that asks
+//! ([`crate::model::Need::unconfirmed`]).
 //!
 //! The code of a text or a bundle is read here, that of a path by the agent that looks at it. Nothing of it is a boundary: what a
 //! do-file hides is not found. An agent looks once more before it starts a run, at the bytes that it will execute.
@@ -66,11 +67,17 @@ impl std::fmt::Display for Unconfirmed {
     }
 }
 
-/// Finds the risky commands, and whether they were agreed to as far as that is asked.
+/// Finds the risky commands, and whether they were agreed to as far as that is asked. `fit` are the agents that are known to
+/// have the do-file.
 ///
 /// # Errors
 /// [`SubmitError::Unconfirmed`], and what keeps the code from being read.
-pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked) -> Result<(), SubmitError> {
+pub(super) async fn settle(
+    inner: &Inner,
+    who: &Identity,
+    checked: &mut Checked,
+    fit: &[String],
+) -> Result<(), SubmitError> {
     let found = match checked.submission.source.as_ref() {
         // The agent that has it told them.
         Some(Source::Path(_)) | None => std::mem::take(&mut checked.risks),
@@ -82,12 +89,16 @@ pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked)
         Some(Source::Stored(stored)) => of_stored(inner, &who.principal, stored).await?,
     };
     checked.submission.risks = risk::to_wire(&found);
-    let (hosts, rule) = asking(inner, checked, &found);
+    let (hosts, rule) = asking(inner, &who.principal, checked, &found, fit).await;
     let about = about(&inner.seal, &who.principal, &checked.code, &found);
     let elicited = checked.elicited.as_ref() == Some(&about);
     if rule.asks_for(&found) && !checked.confirm && !elicited && !faults::bug("unconfirmed_runs") {
         // All that was found, since the word holds for all of it: the host that takes the run may ask for more than these do.
         return Err(SubmitError::Unconfirmed(Box::new(Unconfirmed { risks: found, hosts, about })));
+    }
+    if !checked.confirm && !elicited && !faults::bug("unconfirmed_runs") {
+        let kinds: BTreeSet<&str> = found.iter().map(|risk| risk.kind.as_str()).collect();
+        checked.need.unconfirmed = kinds.into_iter().map(str::to_owned).collect();
     }
     let (read, submission) = (!checked.code.is_empty(), &mut checked.submission);
     // Code in which nothing was found needs no word, and a word that was given all the same would hold for whatever it becomes.
@@ -106,15 +117,26 @@ pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked)
     Ok(())
 }
 
-/// The hosts that may take it and ask for a word about these, and what they ask together.
-fn asking(inner: &Inner, checked: &Checked, found: &[Risk]) -> (Vec<String>, Confirm) {
+/// The hosts that may take it and ask for a word about these, and what they ask together; none, if another one takes it without.
+async fn asking(
+    inner: &Inner,
+    who: &Principal,
+    checked: &Checked,
+    found: &[Risk],
+    fit: &[String],
+) -> (Vec<String>, Confirm) {
     let need = &checked.need;
-    let mut hosts = BTreeSet::new();
-    let mut all = Confirm::default();
-    if found.is_empty() {
+    let (mut hosts, mut all) = (BTreeSet::new(), Confirm::default());
+    let infos = inner.fleet.infos();
+    if !infos.iter().any(|(info, _)| Confirm::of_wire(&info.confirm).asks_for(found)) {
         return (Vec::new(), all);
     }
-    for (info, _) in inner.fleet.infos() {
+    // Those that can take it now; where there are none it waits, and any of those that are known may be the first.
+    let now = inner.fleet.candidates(need, who).await;
+    let may = |info: &wire::AgentInfo| {
+        (now.is_empty() || now.contains(&info.agent_id)) && (fit.is_empty() || fit.contains(&info.agent_id))
+    };
+    for (info, _) in infos.into_iter().filter(|(info, _)| may(info)) {
         let fits = !info.name.is_empty()
             && need.asks_for(&info.name, |key| info.labels.get(key))
             && need.permits(&info.name, &crate::fleet::pool_name(&info));
@@ -122,6 +144,8 @@ fn asking(inner: &Inner, checked: &Checked, found: &[Risk]) -> (Vec<String>, Con
         if fits && rule.asks_for(found) {
             hosts.insert(info.name);
             all = all.or(&rule);
+        } else if fits && !faults::bug("one_host_asks_for_all") {
+            return (Vec::new(), Confirm::default());
         }
     }
     (hosts.into_iter().collect(), all)

@@ -26,7 +26,7 @@ pub(super) fn recorded(detail: &Detail) -> Egress {
 }
 
 impl Inner {
-    fn egress_at(&self, at: &Placement) -> Egress {
+    pub(super) fn egress_at(&self, at: &Placement) -> Egress {
         self.fleet.egress(&at.agent_id).and(&self.egress_of_pool(&at.pool))
     }
 

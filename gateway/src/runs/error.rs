@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
 use super::{NotThere, Unconfirmed, Unjoined};
-use crate::{audit::NotAudited, blobs::BlobError, ledger::LedgerError};
+use crate::{audit::NotAudited, blobs::BlobError, ledger::LedgerError, model::OverQuota};
 
 /// Why a submission made no run.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,12 @@ pub enum SubmitError {
         /// When to try again, seconds.
         retry_after: u32,
     },
+    /// A quota is reached.
+    #[error("{0}")]
+    OverQuota(Box<OverQuota>),
+    /// The caller's token or quota does not permit it.
+    #[error("{0}")]
+    Forbidden(String),
     /// The key names a run of another request.
     #[error(
         "key `{key}` was used for another request, run {run}: pass a new key for a new request, or the same request for the same run"

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     metrics::count,
-    mirror::{Mirror, Recorded, Sealed},
+    mirror::{Mirror, Recorded, RecordedDigest, Sealed},
     model::{AttemptRecord, Condition, Diagnosis, OutputLengths, Stream},
 };
 
@@ -73,8 +73,8 @@ impl RunTask {
         let (mut complete, mut longer) = (true, false);
         let (log_len, console_len) = self.lengths(outcome);
         let sealed = mirror.seal(
-            Recorded { len: log_len, sha256: outcome.log_sha256.clone() },
-            Recorded { len: console_len, sha256: outcome.console_sha256.clone() },
+            Recorded { len: log_len, digest: RecordedDigest::of(&outcome.log_blake3, &outcome.log_sha256) },
+            Recorded { len: console_len, digest: RecordedDigest::of(&outcome.console_blake3, &outcome.console_sha256) },
         );
         let sealed = match self.during(None, sealed).await? {
             Ok(sealed) => sealed,

@@ -10,13 +10,14 @@ use longhaul_proto::{
     faults,
     ordered_watch::{Closed, OrderedReceiver},
     state::RunState,
+    telemetry::{self, Kind, Span},
     wire,
 };
-use tracing::Instrument;
 
 use super::{
     journal,
     run_task::{Interrupted, RunTask},
+    spans,
 };
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
@@ -226,27 +227,38 @@ impl RunTask {
 
     /// The one `Run` call of this attempt.
     async fn start(&mut self, connection: &Port) -> Result<Followed, Interrupted> {
+        let parent = spans::context(&self.record.detail.asked);
+        let mut span = Span::begin("longhaul.dispatch", Kind::Internal, &parent);
+        spans::about(&mut span, &self.record, self.record.attempt_number());
         let mut submission = match self.request(connection).await? {
             Ok(submission) => submission,
             Err(followed) => return Ok(followed),
         };
+        if !self.record.detail.asked.timeout_of.is_empty() {
+            // The limit of its pool, of which the request says nothing.
+            submission.timeout_ms = self.record.detail.asked.timeout_ms;
+        }
         // Here, where every request leaves, so that requests that an older version recorded without a seal are sealed
         // too.
         self.inner.seal.seal(&mut submission);
-        let span = tracing::info_span!(
-            "longhaul.dispatch", longhaul.run.id = %self.record.run, longhaul.run.attempt = self.record.attempt_number(),
-            longhaul.agent.name = %self.record.host()
-        );
-        self.in_trace(&span);
         let began = self.inner.deps.clock.monotonic();
         let attempt = self.record.attempt_number();
         let cluster_id = self.inner.ledger.cluster_id().to_owned();
-        let request = wire::RunRequest { submission: Some(submission), attempt, cluster_id };
+        let mut call = spans::of_call(&self.record, &span.context());
+        let trace = Some(call.context()).filter(|context| !context.traceparent.is_empty());
+        let request = wire::RunRequest { submission: Some(submission), attempt, cluster_id, trace };
         // From here on it is unknown whether the call left, until it is proven.
         self.unsent = false;
         faults::point("dispatch.before_run");
-        let called = self.during(Some(connection), connection.run(request).instrument(span.clone())).await?;
-        drop(span);
+        let called = self.during(Some(connection), call.around(connection.run(request))).await?;
+        match &called {
+            Ok(_) => call.set("rpc.response.status_code", "OK"),
+            Err(error) => {
+                let words = if telemetry::details() { &error.words } else { "the agent did not take the run" };
+                call.failed(&format!("{:?}", error.failure), words);
+            }
+        }
+        drop((call, span));
         match called {
             Ok(events) => {
                 let took = self.inner.deps.clock.monotonic().saturating_sub(began);

@@ -223,6 +223,7 @@ impl RunTask {
         }
         self.live.held = None;
         self.live.progress = Some(Progress { percent: progress.percent.filter(|p| p.is_finite()), text });
+        self.trace_progress();
     }
 }
 

@@ -28,6 +28,9 @@ pub enum HelpError {
     /// Neither or both of topic and words were given.
     #[error("pass topic (a name as after Stata's help command, such as regress) or search (a few words), one of them")]
     Malformed,
+    /// No host has the name.
+    #[error("{0}")]
+    UnknownHost(String),
     /// No host can be asked.
     #[error("{0}")]
     NoAgent(String),
@@ -89,15 +92,19 @@ impl Runs {
 
     fn no_agent(&self, host: &str) -> HelpError {
         let (names, _) = self.0.fleet.known();
-        let names: Vec<&str> = names.iter().filter(|name| !name.is_empty()).map(String::as_str).take(20).collect();
-        let there = if names.is_empty() { "no agent has joined yet".to_owned() } else { names.join(", ") };
-        HelpError::NoAgent(if host.is_empty() {
-            "no host can be asked for help: none that takes your runs and has an engine is connected".to_owned()
-        } else if names.contains(&host) {
-            format!("host {host} is away, has no engine, or does not take your runs: leave host out to ask any")
-        } else {
-            format!("no host is named `{host}`: there are {there}; leave host out to ask any")
-        })
+        if host.is_empty() {
+            return HelpError::NoAgent(
+                "no host can be asked for help: none that takes your runs and has an engine is connected".to_owned(),
+            );
+        }
+        if names.contains(host) {
+            return HelpError::NoAgent(format!(
+                "host {host} is away, has no engine, or does not take your runs: leave host out to ask any"
+            ));
+        }
+        let some: Vec<&str> = names.iter().filter(|name| !name.is_empty()).map(String::as_str).take(20).collect();
+        let there = if some.is_empty() { "no agent has joined yet".to_owned() } else { some.join(", ") };
+        HelpError::UnknownHost(format!("no host is named `{host}`: there are {there}; leave host out to ask any"))
     }
 }
 

@@ -32,6 +32,7 @@ impl From<InviteError> for AgentsError {
     fn from(error: InviteError) -> Self {
         match error {
             InviteError::Refused(words) => Self::Taken(words),
+            InviteError::Malformed(words) => Self::Malformed(words),
             InviteError::Unknown(words) => Self::Unknown(words),
             InviteError::Ledger(error) => Self::Ledger(error),
         }
@@ -115,6 +116,7 @@ fn view(one: &InvitationRecord, now_ms: i64) -> InvitationView {
         used_by: one.used.map(|(_, key)| key.to_string()),
         token: None,
         gateway: None,
+        warning: None,
     }
 }
 

@@ -50,11 +50,8 @@ pub(super) async fn known(inner: &Arc<Inner>, need: &Need) -> Result<(), SubmitE
     };
     if !need.host.is_empty() && !names.contains(&need.host) {
         return Err(SubmitError::Refused(if names.is_empty() {
-            let url = inner.fleet.url();
-            format!(
-                "no host is named `{}`: no agent has joined yet; start one with `longhaul agent --gateway {url}`",
-                need.host
-            )
+            let how = inner.fleet.how_an_agent_joins();
+            format!("no host is named `{}`: no agent has joined yet; {how}", need.host)
         } else {
             format!("no host is named `{}`: there are {}; leave host out to take any", need.host, list(&names))
         }));

@@ -23,7 +23,9 @@
 //!   [`stored_code`] keeps large code as blobs;
 //! - [`lookup`] looks at what it names: hosts that exist, and the do-file on an agent;
 //! - [`at_once`] gives a new run its seat before it is recorded, where one is free;
+//! - [`quotas`] says what room a new run needs and what priority it may have, and [`timeouts`] what limit its pool sets;
 //! - [`joining`] decides whether an earlier run may answer a request;
+//! - [`new_record`] is the record that a submission makes;
 //! - [`submit`] answers with an earlier run if there is one that may, and otherwise records a run and starts its task;
 //! - [`run_task`] is the task that owns one unfinished run, from its record to its end;
 //! - [`take_up`] takes up the runs that a start of the gateway finds, with their leases;
@@ -44,6 +46,7 @@
 //! - [`seal`] recognises this gateway's own requests in an agent's spool;
 //! - [`upkeep`] removes old records and asks agents to delete old spools;
 //! - [`egress`] knows what of a run may leave to AI clients;
+//! - [`told`] is what is told of a run's end, in the transaction that records the end;
 //! - [`drain`] drains and resumes hosts on an operator's command;
 //! - [`reads`] is what callers may read of runs;
 //! - [`snapshot`] makes the published snapshot of a run, on a `watch` that never makes the run's task wait.
@@ -51,6 +54,7 @@
 pub(crate) mod adopt;
 pub(crate) mod agent_calls;
 mod agents;
+mod answered;
 mod at_once;
 pub(crate) mod check;
 mod commands;
@@ -61,6 +65,7 @@ mod do_files;
 mod drain;
 mod egress;
 mod error;
+mod feed;
 mod files;
 mod finish;
 mod follow_attempt;
@@ -74,9 +79,12 @@ mod journal;
 mod kept_data;
 mod learnt;
 mod lookup;
+mod new_record;
 mod not_started;
 mod not_there;
+mod numbers;
 mod picture;
+mod quotas;
 mod reads;
 mod reconcile;
 pub(crate) mod registry;
@@ -88,6 +96,7 @@ mod retry;
 mod run_task;
 pub mod seal;
 pub(crate) mod snapshot;
+mod spans;
 mod step;
 mod stored_code;
 pub(crate) mod submit;
@@ -95,6 +104,8 @@ mod supervise;
 mod take_up;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timeouts;
+mod told;
 pub(crate) mod upkeep;
 mod wait_for_lease;
 
@@ -118,6 +129,7 @@ use crate::{
     metrics::Metrics,
     mirror::Mirrors,
     model::{Identity, Owner, Principal, RunSnapshot},
+    notify::Notify,
     wall_clock::WallClock,
 };
 use reads::{Look, may};
@@ -131,6 +143,9 @@ pub use confirm::Unconfirmed;
 pub use data::{DataAsk, DataBytes, DataError};
 pub use do_files::{DoFileError, Entered, Left};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
+#[cfg(test)]
+pub(crate) use feed::BACKLOG;
+pub(crate) use feed::News;
 pub use files::{ArtifactError, Fetched, Listed, Made, OpenFile};
 pub use help::{HelpAsked, HelpError};
 pub use invitations::Inviting;
@@ -227,6 +242,7 @@ pub(crate) struct Inner {
     pub(crate) mirrors: Mirrors,
     pub(crate) blobs: Blobs,
     pub(crate) audit: Audit,
+    pub(crate) notify: Notify,
     pub(crate) restore_guard: RestoreGuard,
     pub(crate) wall_clock: WallClock,
     pub(crate) seal: SealKey,
@@ -247,11 +263,12 @@ pub(crate) struct Inner {
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
-/// What is kept in files: the output of runs, and blobs.
+/// What is kept in files: the output of runs, blobs, and who did what; and who is told of ends.
 pub(crate) struct Kept {
     pub(crate) mirrors: Mirrors,
     pub(crate) blobs: Blobs,
     pub(crate) audit: Audit,
+    pub(crate) notify: Notify,
 }
 
 /// The guards: what holds runs back or keeps records while the ledger or the clock may be wrong, the key that tells this
@@ -274,7 +291,7 @@ impl Runs {
         deps: Deps,
     ) -> Self {
         let Guards { restore_guard, wall_clock, seal, owner } = guards;
-        let Kept { mirrors, blobs, audit } = kept;
+        let Kept { mirrors, blobs, audit, notify } = kept;
         Self(Arc::new(Inner {
             options,
             ledger,
@@ -282,6 +299,7 @@ impl Runs {
             mirrors,
             blobs,
             audit,
+            notify,
             restore_guard,
             wall_clock,
             seal,

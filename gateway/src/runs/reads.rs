@@ -23,7 +23,7 @@ use super::{
 use crate::{
     audit::{Event, Kind},
     ledger::{AttemptRow, ListQuery, Read, TransitionRow},
-    model::{Identity, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
+    model::{Identity, Principal, Record, RunSnapshot, Scope, Stream, UnixMs, Wait},
 };
 
 /// Fewest characters of an id that name a run.
@@ -95,7 +95,7 @@ impl Runs {
     /// # Errors
     /// As [`Runs::find`].
     pub async fn get(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, FindError> {
-        Ok(self.watch(who, run).await?.borrow().clone())
+        Ok(named(who, &self.watch(who, run).await?.borrow().clone()))
     }
 
     /// A page of runs, newest first; those of all principals with scope `read_all`.
@@ -124,7 +124,7 @@ impl Runs {
             self.0.audit.note(Event::of(Kind::Read, who).with("what", "list").with("runs_of_others", others));
         }
         let runs = records.iter().map(|record| match self.0.registry.get(record.run) {
-            Some(active) => active.snapshot.borrow().clone(),
+            Some(active) => named(who, &active.snapshot.borrow().clone()),
             None => Arc::new(recorded(record)),
         });
         Ok(RunPage { runs: runs.collect(), next })
@@ -210,6 +210,7 @@ impl Runs {
             None => Bytes::new(),
         };
         let next = offset + bytes.len() as u64;
+        self.0.metrics.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(OutputChunk { bytes, next, complete: ended && next >= len })
     }
 
@@ -246,8 +247,16 @@ impl Runs {
             hosts.iter_mut().for_each(|host| withhold(host, &who));
         }
         let waits = |active: &Arc<RunHandle>| {
-            let waiting = active.snapshot.borrow().waiting.as_ref()?.words().into_owned();
-            Some(QueueView { run_id: active.run, waiting })
+            let run = active.snapshot.borrow();
+            let wait = run.waiting.as_ref()?;
+            let all = who.scopes.may(Scope::ReadAll);
+            let waiting = if all { wait.told_to_all_seeing() } else { wait.words() }.into_owned();
+            let place = match wait {
+                Wait::Queued(reason) => reason.place.as_ref().map(|place| place.number),
+                _ => None,
+            };
+            let principal = all.then(|| run.principal.to_string()).filter(|whose| !whose.is_empty());
+            Some(QueueView { run_id: active.run, waiting, principal, place })
         };
         let mine = self.0.registry.all();
         for active in mine.iter().filter(|active| may(who, &active.principal())) {
@@ -277,7 +286,7 @@ impl Runs {
                 "lost, but running again on {host}: it holds a seat, and its own record will count; \
                  stata_cancel(run: \"{short}\") or `longhaul cancel {short}` ends it"
             );
-            Some(QueueView { run_id, waiting })
+            Some(QueueView { run_id, waiting, principal: None, place: None })
         };
         let mut returned: Vec<_> = mine.iter().filter_map(returned).collect();
         returned.sort_by_key(|q| q.run_id);
@@ -340,6 +349,11 @@ fn withhold(host: &mut HostView, who: &String) {
     for engine in &mut host.engines {
         engine.truncate(engine.find(" (").unwrap_or(engine.len()));
     }
+}
+
+/// The run as this caller may see it: those who read all are told whose runs come before it.
+fn named(who: &Identity, run: &Arc<RunSnapshot>) -> Arc<RunSnapshot> {
+    if who.scopes.may(Scope::ReadAll) { run.for_all_seeing() } else { run.clone() }
 }
 
 /// Whether `who` may see a run of `owner`.

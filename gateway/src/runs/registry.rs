@@ -1,14 +1,14 @@
 //! The registry of this process's unfinished runs: how other tasks reach the task of a run.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use longhaul_proto::{api::CancelMode, ids::RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ControlError;
+use super::{ControlError, feed::Feed};
 use crate::{
     ledger::Adoption,
     model::{Attempt, Placement, Principal, RunSnapshot},
@@ -25,10 +25,17 @@ pub(crate) struct RunHandle {
     pub(crate) looked: AtomicU64,
     /// The latest snapshot; sending never waits for a reader.
     pub(crate) snapshot: watch::Sender<Arc<RunSnapshot>>,
+    feed: Feed,
     pub(crate) mailbox: mpsc::Sender<Command>,
 }
 
 impl RunHandle {
+    /// Publishes a snapshot, to those who watch the run and to those who follow all.
+    pub(crate) fn publish(&self, snapshot: Arc<RunSnapshot>) {
+        let before = self.snapshot.send_replace(snapshot.clone());
+        self.feed.tell(Some(&before), &snapshot);
+    }
+
     /// The run's principal; nobody while it is unverified.
     pub(crate) fn principal(&self) -> Principal {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -71,7 +78,7 @@ impl Drop for Recording<'_> {
 
 /// The registry of all unfinished runs.
 #[derive(Default)]
-pub(crate) struct Registry(Mutex<Rows>);
+pub(crate) struct Registry(Mutex<Rows>, Feed);
 
 #[derive(Default)]
 struct Rows {
@@ -125,6 +132,11 @@ impl Rows {
 }
 
 impl Registry {
+    /// Where news of all runs is told.
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.1
+    }
+
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,11 +150,14 @@ impl Registry {
     ) -> Option<(Arc<RunHandle>, mpsc::Receiver<Command>)> {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let (looked, snapshot) = (AtomicU64::new(0), watch::Sender::new(Arc::new(snapshot)));
-        let active = Arc::new(RunHandle { run, owner: Mutex::new(principal.clone()), looked, snapshot, mailbox });
+        let first = snapshot.borrow().clone();
+        let (owner, feed) = (Mutex::new(principal.clone()), self.1.clone());
+        let active = Arc::new(RunHandle { run, owner, looked, snapshot, feed, mailbox });
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) {
             return None;
         }
+        self.1.tell(None, &first);
         *rows.of.entry(principal.clone()).or_default() += 1;
         rows.runs.insert(run, (active.clone(), principal));
         Some((active, inbox))
@@ -188,6 +203,11 @@ impl Registry {
         }
         *rows.coming.entry(principal.clone()).or_default() += 1;
         Ok(Admission { registry: self.clone(), principal: principal.clone() })
+    }
+
+    /// Who has unfinished runs.
+    pub(crate) fn principals(&self) -> BTreeSet<Principal> {
+        self.rows().of.keys().cloned().collect()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<RunHandle>> {

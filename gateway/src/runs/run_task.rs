@@ -22,6 +22,7 @@ use super::{
     Inner, journal,
     registry::{Command, Reply, RunHandle},
     snapshot::{self, Live},
+    spans::Trail,
     step::queue_deadline,
     supervise::LeaseCell,
 };
@@ -29,7 +30,7 @@ use crate::{
     fleet::agent_port::{AgentError, Port},
     ledger::LedgerError,
     mirror::Mirror,
-    model::{Asked, Detail, Record, RunSnapshot, Wait},
+    model::{Detail, Record, RunSnapshot, Wait},
 };
 
 /// Why the task leaves what it was doing.
@@ -100,6 +101,8 @@ pub(crate) struct RunTask {
     pub(super) cancel_resting: bool,
     /// It was looked up how long an equal run took.
     pub(super) looked_back: bool,
+    /// What its trace still needs.
+    pub(super) trail: Trail,
 }
 
 /// What woke [`RunTask::during`].
@@ -151,12 +154,14 @@ impl RunTask {
             cancelled: None,
             cancel_resting: false,
             looked_back: false,
+            trail: Trail::default(),
         }
     }
 
     /// Runs to the end of the run, or until the gateway stops.
     pub(super) async fn run(mut self) -> TaskEnd {
         let counted = self.correcting;
+        self.trail = Trail::of(&self.record, self.unsent);
         while !self.record.state.is_end() || self.correcting {
             let left = match self.record.state {
                 RunState::Queued => Box::pin(self.wait_for_lease()).await,
@@ -174,25 +179,10 @@ impl RunTask {
             self.inner.registry.remove(self.record.run);
             return TaskEnd::Ended;
         }
-        let meaning = self.record.state.meaning();
-        let span = tracing::info_span!(
-            "longhaul.record",
-            longhaul.run.id = %self.record.run,
-            longhaul.run.result = meaning.map(|m| m.result),
-            longhaul.run.state = %self.record.state,
-            longhaul.run.cause = %self.record.cause,
-        );
-        self.in_trace(&span);
-        drop(span);
         journal::ended(&self.record);
-        self.inner.metrics.ended(self.record.state);
+        self.inner.metrics.ended(&self.record);
         self.inner.registry.remove(self.record.run);
         TaskEnd::Ended
-    }
-
-    /// Makes a span part of the run's trace.
-    pub(super) fn in_trace(&self, span: &tracing::Span) {
-        in_trace(&self.record, span);
     }
 
     /// Does some work that may take long, and meanwhile serves commands and deadlines; with a connection it also sends
@@ -266,7 +256,7 @@ impl RunTask {
 
     /// Publishes the run's snapshot to all watchers.
     pub(super) fn publish(&self) {
-        self.active.snapshot.send_replace(self.snapshot());
+        self.active.publish(self.snapshot());
     }
 
     /// The run as it is now.
@@ -278,11 +268,4 @@ impl RunTask {
     pub(super) fn detail(&mut self) -> &mut Detail {
         &mut self.record.detail
     }
-}
-
-/// Makes a span part of the trace of a run.
-pub(super) fn in_trace(record: &Record, span: &tracing::Span) {
-    let Asked { traceparent, tracestate, .. } = &record.detail.asked;
-    let (traceparent, tracestate) = (traceparent.clone(), tracestate.clone());
-    longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, tracestate });
 }

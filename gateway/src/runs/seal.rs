@@ -7,9 +7,7 @@
 
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
-use longhaul_proto::{faults, seal, wire};
-use sha2::Sha256;
+use longhaul_proto::{digest::KeyedDigest, faults, seal, wire};
 use subtle::ConstantTimeEq;
 
 use crate::key_store::{self, KeyStore, KeyStoreError};
@@ -64,14 +62,13 @@ impl SealKey {
 
     /// Seals a request that is about to be sent.
     pub fn seal(&self, submission: &mut wire::Submission) {
-        let mac = self.mac(&sealed(submission, &seal::digest(submission)));
-        submission.seal = mac.map(Vec::from).unwrap_or_default();
+        submission.seal = self.mac(&sealed(submission, &seal::digest(submission))).into();
     }
 
     /// Whether a gateway with this key sealed this very request, to the last byte.
     pub fn sealed(&self, submission: &wire::Submission) -> bool {
         let mac = self.mac(&sealed(submission, &seal::digest(submission)));
-        faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&submission.seal)))
+        faults::bug("seal_unchecked") || bool::from(mac.ct_eq(&submission.seal))
     }
 
     /// Whether run, principal and key in an agent's summary are those of a request that was sealed here. The request
@@ -84,7 +81,7 @@ impl SealKey {
             key: &summary.key,
             digest: &summary.sealed_sha256,
         });
-        faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&summary.seal)))
+        faults::bug("seal_unchecked") || bool::from(mac.ct_eq(&summary.seal))
     }
 
     /// What names a question to a person, so that an answer is about it and no caller can answer what was not asked.
@@ -92,25 +89,24 @@ impl SealKey {
         if faults::bug("questions_unsealed") {
             return longhaul_proto::sha256_hex(&about.concat());
         }
-        self.keyed(QUESTION, about).map(|mac| longhaul_proto::hex(&mac)).unwrap_or_default()
+        longhaul_proto::hex(&self.keyed(QUESTION, about))
     }
 
-    fn mac(&self, sealed: &Sealed<'_>) -> Option<[u8; 32]> {
+    fn mac(&self, sealed: &Sealed<'_>) -> [u8; 32] {
         let Sealed { run, issuer, subject, key, digest } = sealed;
         // The issuer of a local principal is no part, so that what was sealed before there were issuers stays sealed.
         let issuer = (!issuer.is_empty()).then_some(issuer.as_bytes());
         self.keyed(DOMAIN, [run.as_bytes(), subject.as_bytes(), key.as_bytes(), digest].into_iter().chain(issuer))
     }
 
-    /// HMAC takes keys of any length, so this never fails.
-    fn keyed<'a>(&self, domain: &[u8], parts: impl IntoIterator<Item = &'a [u8]>) -> Option<[u8; 32]> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0).ok()?;
+    fn keyed<'a>(&self, domain: &[u8], parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+        let mut mac = KeyedDigest::new(&*self.0);
         mac.update(domain);
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
-        Some(mac.finalize().into_bytes().into())
+        mac.finish()
     }
 }
 

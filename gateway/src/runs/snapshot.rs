@@ -81,6 +81,8 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         args: asked.args.clone(),
         client: some(&asked.client),
         timeout: lasting(asked.timeout_ms),
+        timeout_of: some(&asked.timeout_of),
+        urgency: asked.urgency.clone(),
         queue_timeout: lasting(asked.queue_timeout_ms),
         retry: asked.retry,
         wanted_cores: Some(asked.cores).filter(|cores| *cores > 0),
@@ -88,6 +90,7 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         risks: asked.risks.clone(),
         confirmed: asked.confirmed.clone(),
         trace_id: trace_id(&asked.traceparent),
+        traceparent: some(&asked.traceparent),
         state: record.state,
         cause: record.cause,
         attempt: record.attempt(),
@@ -140,7 +143,7 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
 }
 
 /// What ended a run that did not succeed.
-fn error(record: &Record) -> Option<RunError> {
+pub(super) fn error(record: &Record) -> Option<RunError> {
     let (detail, end) = (&record.detail, &record.detail.end);
     let facts = Facts {
         state: record.state,

@@ -10,6 +10,7 @@ use longhaul_proto::{
 use super::{
     Inner, egress,
     run_task::{Interrupted, RunTask},
+    timeouts, told,
 };
 use crate::{
     ledger::{LeaseChange, LedgerError, Transition},
@@ -88,8 +89,11 @@ impl RunTask {
         let mut detail = self.record.detail.clone();
         if let Some((attempt, at)) = given.clone() {
             detail.give(attempt, at);
+            timeouts::placed(&self.inner.options, &mut detail);
         }
         egress::note(&self.inner, &mut detail);
+        let told = told::of_end(&self.inner, &self.record, &detail, (to, cause), at_ms);
+        let tells = told.is_some();
         let mut step = Transition {
             run: self.record.run,
             from: self.record.state,
@@ -100,17 +104,25 @@ impl RunTask {
             detail,
             lease: lease_change(to),
             owner: self.inner.owner.clone(),
+            told,
         };
         self.write_step(&mut step).await?;
+        if tells {
+            self.inner.notify.soon();
+        }
         self.record.detail.queue.clone_from(&step.detail.queue);
         (self.record.state, self.record.cause) = (to, cause);
         self.record.finished_ms = if to.is_end() { step.at_ms } else { 0 };
         if let Some((attempt, at)) = given {
             self.record.detail.give(attempt, at);
+            timeouts::placed(&self.inner.options, &mut self.record.detail);
         }
         egress::note(&self.inner, &mut self.record.detail);
         if to == RunState::Queued {
             self.queue_deadline = queue_deadline(&self.inner, &self.record);
+        }
+        if to == RunState::Running {
+            self.inner.metrics.first_output(self.record.created_ms, at_ms);
         }
         if cause == Cause::Returned {
             count(&self.inner.metrics.returned);
@@ -118,6 +130,7 @@ impl RunTask {
         self.live.waiting = None;
         (self.live.silent_for, self.live.contact, self.live.no_end_since) = (None, None, None);
         self.publish();
+        self.trace_step(step.at_ms);
         Ok(())
     }
 

@@ -3,28 +3,32 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
-    api::{Joined, Retry},
+    api::Joined,
     faults,
     ids::RunId,
-    risk, telemetry, visible,
+    risk,
+    telemetry::{self, Span},
     wire::{self, submission::Source},
 };
 use tracing::Instrument;
 
 use super::{
-    Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError, at_once,
+    Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError, answered, at_once,
     check::{self, Checked},
     confirm, joining, journal, lookup,
+    new_record::new_record,
+    quotas,
     registry::{Admission, NoRoom, Recording},
     snapshot::recorded,
     stored_code,
     supervise::{LeaseCell, Reached, Start, supervise},
+    timeouts, told,
 };
 use crate::{
     audit::{Event, Kind},
     ledger::{Dedupe, Inserted, LeaseChange, LedgerError, NewRun, UNKNOWN_BODY, is_call},
     metrics::count,
-    model::{Asked, Identity, Need, Principal, Record, TRACE_STATE},
+    model::{Identity, Principal, Record},
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
@@ -42,18 +46,19 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
     if inner.deps.tasks.stopping().is_cancelled() {
         return Err(SubmitError::Stopping);
     }
-    let caller = request.trace.clone();
-    let span = tracing::info_span!(
-        "longhaul.submit", longhaul.run.id = tracing::field::Empty, longhaul.principal = %who.principal,
-        longhaul.joined = tracing::field::Empty
-    );
-    telemetry::set_parent(&span, &caller);
-    let result = record(inner, who, request, &span, &caller).instrument(span.clone()).await;
+    let mut span = Span::begin("longhaul.submit", telemetry::Kind::Producer, &request.trace);
+    span.set("longhaul.principal", who.principal.to_string());
+    let result = span.around(record(inner, who, request, span.context())).await;
     match &result {
         Ok(accepted) => {
-            span.record("longhaul.run.id", tracing::field::display(accepted.run.run));
+            span.set("longhaul.run.id", accepted.run.run.to_string());
             if let Some(joined) = accepted.joined {
-                span.record("longhaul.joined", tracing::field::debug(joined));
+                let of = serde_json::to_value(joined).unwrap_or_default();
+                span.set_text("longhaul.joined", of.as_str().unwrap_or_default());
+                if !faults::bug("joins_unlinked") {
+                    let traceparent = accepted.run.traceparent.clone().unwrap_or_default();
+                    span.link(&wire::TraceContext { traceparent, ..Default::default() });
+                }
                 count(&inner.metrics.joined);
             }
             journal::submitted(who, accepted);
@@ -66,10 +71,16 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
         }
         Err(error) => {
             count(&inner.metrics.refused);
-            if matches!(error, SubmitError::Busy { .. }) {
+            inner.metrics.refuse("submission", error.kind_word());
+            if matches!(error, SubmitError::Busy { .. } | SubmitError::OverQuota(_)) {
                 count(&inner.metrics.over_limit);
             }
-            tracing::info!(parent: &span, %error, "submission refused");
+            if let SubmitError::OverQuota(over) = error {
+                inner.metrics.refused_by(over.reached.kind);
+            }
+            let words = if telemetry::details() { error.to_string() } else { "the submission was refused".to_owned() };
+            span.failed("refused", &words);
+            span.inside(|| tracing::info!(by = %who.principal, %error, "submission refused"));
             let why = match &error {
                 SubmitError::Unconfirmed(asked) => asked.words(&risk::summary_of_kinds(&asked.risks)),
                 error => error.to_string(),
@@ -83,26 +94,31 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
 async fn record(
     inner: &Arc<Inner>,
     who: &Identity,
-    request: Request,
-    span: &tracing::Span,
-    caller: &wire::TraceContext,
+    mut request: Request,
+    trace: wire::TraceContext,
 ) -> Result<Accepted, SubmitError> {
+    // Whom it tells is no part of what makes it the same request as another.
+    let receivers = std::mem::take(&mut request.submit.notify);
+    let receivers = told::named(inner, who, &receivers).await?;
     let mut checked = check::check(request)?;
     checked.need = who.narrow(checked.need);
     if let Some(run) = by_key(inner, who, &checked).await? {
-        return earlier(inner, run, Joined::Key).await;
+        let accepted = earlier(inner, run, Joined::Key).await?;
+        return told::also(inner, accepted, receivers).await;
     }
     lookup::known(inner, &checked.need).await?;
     lookup::permitted(inner, &checked.need).await?;
     lookup::runnable(inner, &checked).await?;
+    timeouts::check(inner, &mut checked)?;
+    let urgency = quotas::urgency(inner, who, &checked)?;
     let fit = lookup::look(inner, who, &mut checked).await?;
     stored_code::settle(inner, who, &mut checked).await?;
-    confirm::settle(inner, who, &mut checked).await?;
+    confirm::settle(inner, who, &mut checked, &fit).await?;
     // Without room an equal run may still answer: a lost call is made again, and that costs nothing.
     let room = room(inner, who);
     let run = inner.deps.ids.run();
     let created_ms = inner.wall_clock.now_ms();
-    let trace = telemetry::context_for_run(span, caller);
+    let trace = telemetry::context_for_run(trace);
     let submission = wire::Submission {
         run_id: run.to_string(),
         principal: who.principal.subject().to_owned(),
@@ -122,15 +138,20 @@ async fn record(
         call_since_ms: since(inner.options.call_window),
         not: Vec::new(),
         only_join: room.is_err(),
+        rooms: quotas::rooms(inner, who),
     };
     let mut record = new_record(run, &submission, checked.source, checked.need, &checked.code);
+    record.detail.asked.urgency = urgency;
+    timeouts::foreseen(inner, &mut record.detail.asked);
     record.owner.clone_from(&inner.owner);
     let on_purpose = !submission.key.is_empty() && !is_call(&submission.key);
     let key = on_purpose.then(|| (submission.key.clone(), checked.body));
     let blobs = stored_code::digests(submission.source.as_ref());
-    let new = NewRun { record, submission, key, dedupe, lease: LeaseChange::Keep, blobs };
-    inner.audit.must(asked(who, &new.record)).await?;
-    insert_in_a_task(inner, new, fit, room, span).await
+    let new = NewRun { record, submission, key, dedupe, lease: LeaseChange::Keep, blobs, receivers: receivers.clone() };
+    let line = asked(who, &new.record);
+    let beginning = Beginning { seat: LeaseCell::default(), fit };
+    let accepted = insert_in_a_task(inner, new, beginning, (line, room)).await?;
+    told::also(inner, accepted, receivers).await
 }
 
 /// The line of the audit log that comes before the record.
@@ -138,6 +159,12 @@ fn asked(who: &Identity, record: &Record) -> Event {
     let asked = &record.detail.asked;
     let trace = asked.traceparent.split('-').nth(1);
     let event = Event::of(Kind::Submit, who).run(record.run).trace(trace).with("source", asked.source.clone());
+    let urgency = &asked.urgency;
+    let event = if urgency.priority.is_normal() {
+        event
+    } else {
+        event.with("priority", urgency.priority.as_str()).with("priority_reason", urgency.reason.clone())
+    };
     let event = event.with("code_sha256", asked.found_sha256.clone()).with("host", asked.need.host.clone());
     let mut event = event.with("client", asked.client.clone());
     if !asked.risks.is_empty() {
@@ -155,23 +182,22 @@ fn asked(who: &Identity, record: &Record) -> Event {
 async fn insert_in_a_task(
     inner: &Arc<Inner>,
     new: NewRun,
-    fit: Vec<String>,
-    room: Result<Admission, SubmitError>,
-    span: &tracing::Span,
+    beginning: Beginning,
+    (line, room): (Event, Result<Admission, SubmitError>),
 ) -> Result<Accepted, SubmitError> {
     let run = new.record.run;
     let early = faults::bug("acknowledged_before_commit").then(|| Arc::new(recorded(&new.record)));
     // Outlives a panic of the task: its run may be recorded as one that has a seat.
-    let seat = LeaseCell::default();
+    let seat = beginning.seat.clone();
     let task = {
-        let (inner, seat) = (inner.clone(), seat.clone());
-        async move { insert(&inner, new, Beginning { seat, fit }, room).await }
+        let inner = inner.clone();
+        async move { insert(&inner, new, beginning, (line, room)).await }
     };
     if let Some(run) = early {
         inner.deps.tasks.spawn(task);
         return Ok(Accepted { run, joined: None });
     }
-    match inner.deps.tasks.spawn(task.instrument(span.clone())).await {
+    match inner.deps.tasks.spawn(task.in_current_span()).await {
         Ok(inserted) => inserted,
         Err(error) if error.is_panic() => {
             // It may have panicked after the commit, and a recorded run must have a task.
@@ -207,11 +233,15 @@ async fn insert(
     inner: &Arc<Inner>,
     mut new: NewRun,
     beginning: Beginning,
-    room: Result<Admission, SubmitError>,
+    (line, room): (Event, Result<Admission, SubmitError>),
 ) -> Result<Accepted, SubmitError> {
     let _recording = recording(inner, &new.record.principal, &new.submission.key).await?;
     // Ends that are being noted as shown answer no request any more.
     inner.shown.settled().await;
+    if let Some(accepted) = answered::answered(inner, &mut new).await? {
+        return Ok(accepted);
+    }
+    inner.audit.must(line).await?;
     at_once::begin(inner, &mut new, &beginning.fit, &beginning.seat).await;
     let inserted = loop {
         faults::point("submit.before_commit");
@@ -238,6 +268,11 @@ async fn insert(
         // They went while the request was looked at.
         Err(LedgerError::NoSuchBlobs(missing)) => Err(SubmitError::MissingBlobs(missing)),
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
+        // Of a commit whose answer was lost the run itself may be what fills it.
+        Err(LedgerError::OverQuota(over)) => match inner.ledger.get(record.run).await {
+            Ok(Some(_)) => Ok(begin(inner, record, submission, beginning)),
+            _ => Err(SubmitError::OverQuota(over)),
+        },
         Err(LedgerError::Full) => Err(room.err().unwrap_or(SubmitError::Ledger(LedgerError::Full))),
         Err(error) if faults::bug("unknown_is_failed") => Err(SubmitError::Ledger(error)),
         Err(error) => match inner.ledger.get(record.run).await {
@@ -335,48 +370,6 @@ fn code_len(submission: &wire::Submission) -> usize {
         Some(Source::Bundle(bundle)) => bundle.files.iter().map(|f| f.content.len()).sum(),
         _ => 0,
     }
-}
-
-/// The record of a new run.
-pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: String, need: Need, code: &str) -> Record {
-    let path = match &submission.source {
-        Some(Source::Path(path)) => Some(path.clone()),
-        _ => None,
-    };
-    let found_sha256 = match &submission.source {
-        Some(Source::Bundle(_)) => String::new(),
-        Some(Source::Stored(stored)) if !stored.entry.is_empty() => String::new(),
-        _ => code.to_owned(),
-    };
-    let trace = submission.trace.clone().unwrap_or_default();
-    let short = trace.tracestate.len() <= TRACE_STATE;
-    let (risks, confirmed) = confirm::of_submission(submission);
-    Record::queued(
-        run,
-        Principal::new(&*submission.principal_issuer, &*submission.principal),
-        submission.created_at_ms,
-        Asked {
-            source,
-            name: visible::line(&submission.name).into_owned(),
-            note: visible::line(&submission.note).into_owned(),
-            file_name: visible::line(&submission.file_name).into_owned(),
-            args: submission.args.clone(),
-            need,
-            path,
-            working_dir: submission.working_dir.clone(),
-            required_sha256: submission.code_sha256.clone(),
-            found_sha256,
-            client: submission.client.clone(),
-            timeout_ms: submission.timeout_ms,
-            queue_timeout_ms: submission.queue_timeout_ms,
-            traceparent: trace.traceparent,
-            tracestate: if short { trace.tracestate } else { String::new() },
-            retry: Retry::from_wire(submission.retry),
-            cores: submission.cores,
-            risks,
-            confirmed,
-        },
-    )
 }
 
 impl Inner {

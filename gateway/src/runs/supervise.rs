@@ -120,8 +120,8 @@ pub(super) async fn supervise(inner: Arc<Inner>, reached: Reached, start: Start)
         let Some(unfinished) = read.clone().filter(unfinished) else {
             // It panicked after its last commit.
             if let Some(record) = read {
-                inner.metrics.ended(record.state);
-                active.snapshot.send_replace(Arc::new(recorded(&record)));
+                inner.metrics.ended(&record);
+                active.publish(Arc::new(recorded(&record)));
             }
             cell.free();
             inner.registry.remove(run);

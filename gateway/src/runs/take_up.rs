@@ -1,6 +1,6 @@
 //! What a gateway that starts goes on with. The leases that the ledger has are held before any agent connects.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use longhaul_proto::{ids::RunId, state::RunState};
 
@@ -38,6 +38,7 @@ impl Runs {
         for (record, lease) in rest {
             self.0.start_task(Start::recorded(record, LeaseCell::of(lease)));
         }
+        self.0.metrics.taken_up.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 }

@@ -74,7 +74,8 @@ impl RunTask {
         }
         let (run, principal) = (self.record.run, self.record.principal.clone());
         let fleet = self.inner.fleet.clone();
-        let mut entry = fleet.enqueue(run, &principal, need).await;
+        let urgency = self.record.detail.asked.urgency.clone();
+        let mut entry = fleet.enqueue(run, &principal, need, &urgency).await;
         if let Some(why) = entry.reason() {
             self.waits_because(why);
         }
@@ -154,10 +155,7 @@ impl RunTask {
             at => at,
         };
         let queued_for = self.inner.deps.clock.unix_ms() - since;
-        let span = tracing::info_span!("longhaul.queue", longhaul.run.id = %self.record.run, longhaul.queue.waited_ms = queued_for);
-        self.in_trace(&span);
         self.inner.metrics.queue_wait.record(Duration::from_millis(u64::try_from(queued_for).unwrap_or_default()));
-        drop(span);
         let waited_for = seat.waited_for.clone();
         let waited_ms = u64::try_from(queued_for).unwrap_or_default();
         let queue = &mut self.detail().queue;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 /// Answer of `GET /api/v1/data`: a table about a Stata data file on a host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DataView {
     /// The agent on whose host it is.
     pub host: String,
@@ -50,6 +51,7 @@ pub struct DataView {
 
 /// A column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DataColumnView {
     /// Its name.
     pub name: String,

@@ -6,6 +6,7 @@ use crate::ids::RunId;
 
 /// Answer of `GET /api/v1/runs/{run}/do-files`: the do-files that a run entered, as they were then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunDoFiles {
     /// The run.
     pub run_id: RunId,
@@ -20,6 +21,7 @@ pub struct RunDoFiles {
 
 /// One content of a do-file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DoFileView {
     /// Which one it was, from 1.
     pub order: u32,

@@ -7,6 +7,7 @@ use crate::error_kind::{ErrorKind, Facts, TryAgain, advice};
 
 /// What ended a run that did not succeed, for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunError {
     /// One word of the table of kinds. A word that this version does not know reads as `unknown`.
     #[serde(deserialize_with = "known")]
@@ -39,6 +40,7 @@ pub struct RunError {
 
 /// An error that ended nothing: of `capture noisily`, or of a do-file that went on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SuppressedError {
     /// Its code, where the log shows it or the message has only one.
     pub code: Option<i64>,

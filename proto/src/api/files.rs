@@ -6,6 +6,7 @@ use crate::ids::RunId;
 
 /// Answer of `GET /api/v1/runs/{run}/files`: the files that a run created or changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunFiles {
     /// The run.
     pub run_id: RunId,
@@ -29,6 +30,7 @@ pub struct RunFiles {
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunFileView {
     /// Its path below the run's folder; the whole path of a file elsewhere. By this name it is fetched.
     pub name: String,

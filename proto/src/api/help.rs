@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /api/v1/help`: one topic, or what a search found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HelpView {
     /// The host whose help files these are.
     pub host: String,
@@ -29,6 +30,7 @@ pub struct HelpView {
 
 /// One section of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HelpSectionView {
     /// Its title.
     pub title: String,
@@ -38,6 +40,7 @@ pub struct HelpSectionView {
 
 /// One topic that a search found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HelpTopicView {
     /// The topic.
     pub topic: String,

@@ -9,6 +9,7 @@ use crate::{
 
 /// Answer of `GET /api/v1/runs/{run}/history`: every step of a run and every attempt, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunHistory {
     /// The run.
     pub run_id: RunId,
@@ -20,6 +21,7 @@ pub struct RunHistory {
 
 /// A step of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepView {
     /// The state that it got.
     pub state: RunState,
@@ -27,12 +29,16 @@ pub struct StepView {
     pub cause: Cause,
     /// The attempt that it then had; 0 = none.
     pub attempt: u32,
+    /// The host of that attempt; absent = there is none, or an earlier version did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// When, by the gateway's clock.
     pub at: Option<String>,
 }
 
 /// An attempt: it was given to an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttemptView {
     /// Its number.
     pub number: u32,
@@ -52,6 +58,7 @@ pub struct AttemptView {
 /// How an attempt ended: with its run, or by giving it back to the queue (`queued`), since it never started or is proven
 /// dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttemptEndView {
     /// The state that the run got.
     pub state: RunState,

@@ -9,6 +9,7 @@ use crate::ids::RunId;
 
 /// Agents, pools and the queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hosts {
     /// The agents.
     pub hosts: Vec<HostView>,
@@ -23,6 +24,7 @@ pub struct Hosts {
 
 /// One agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostView {
     /// Its unique name.
     pub name: String,
@@ -93,6 +95,7 @@ pub struct HostView {
 
 /// What Stata's banner says of its licence. Reported, and applied to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LicenceView {
     /// In words: `2 seats, 4 cores, network, ends 2027-03-08`.
     pub words: String,
@@ -111,6 +114,7 @@ pub struct LicenceView {
 
 /// Processes of Stata that one user has on a host, outside Longhaul.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ForeignView {
     /// The user, told to operators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +130,7 @@ pub struct ForeignView {
 
 /// A run that holds a seat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HolderView {
     /// The run.
     pub run_id: RunId,
@@ -138,6 +143,7 @@ pub struct HolderView {
 
 /// Answer to `POST /api/v1/hosts/forget`, whose body is that of a drain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Forgotten {
     /// The names of the hosts that are forgotten.
     pub hosts: Vec<String>,
@@ -145,6 +151,7 @@ pub struct Forgotten {
 
 /// Who drains a host, since when and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DrainView {
     /// The principal who drains it.
     pub by: String,
@@ -156,6 +163,7 @@ pub struct DrainView {
 
 /// Body of `POST /api/v1/hosts/drain` and `POST /api/v1/hosts/resume`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DrainBody {
     /// Names of hosts, or patterns: `*` stands for any characters, `?` for one.
@@ -167,6 +175,7 @@ pub struct DrainBody {
 
 /// Answer to both: the hosts that matched, as they are now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Drained {
     /// The hosts.
     pub hosts: Vec<HostView>,
@@ -174,6 +183,7 @@ pub struct Drained {
 
 /// A key that identifies an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentKeyView {
     /// The agent's name.
     pub name: String,
@@ -202,6 +212,7 @@ pub struct AgentKeyView {
 
 /// An invitation of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InvitationView {
     /// By what it is named.
     pub id: String,
@@ -229,10 +240,14 @@ pub struct InvitationView {
     /// The address of the gateway that is in the token; with it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// What may be a mistake in what was asked for, in words; in the same answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// Invitations, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Invitations {
     /// The invitations.
     pub invitations: Vec<InvitationView>,
@@ -240,6 +255,7 @@ pub struct Invitations {
 
 /// All keys of agents; also the answer to approving and revoking, with the keys that matched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentKeys {
     /// The keys, by name.
     pub agents: Vec<AgentKeyView>,
@@ -247,6 +263,7 @@ pub struct AgentKeys {
 
 /// One licence pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PoolView {
     /// Its name.
     pub name: String,
@@ -262,9 +279,16 @@ pub struct PoolView {
 
 /// One waiting run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueueView {
     /// The run.
     pub run_id: RunId,
-    /// In words, why it waits.
+    /// In words, its place and why it waits.
     pub waiting: String,
+    /// Its principal; for those who may see all runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Its place among the runs that wait for the same, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u32>,
 }

@@ -8,6 +8,7 @@ use crate::{wire, words};
 
 /// What one run may use of its host. What has no limit is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct LimitsView {
     /// Memory of all that it starts together, bytes.

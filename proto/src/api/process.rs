@@ -18,6 +18,7 @@ const LONG: f64 = 60.0;
 
 /// How Stata's process ended, and what it took. What is not known is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ProcessView {
     /// Its exit status; batch Stata exits with 0 also after an error.

@@ -6,6 +6,7 @@ use crate::ids::RunId;
 
 /// Answer of `GET /api/v1/runs/{run}/record`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRecord {
     /// The run.
     pub run_id: RunId,
@@ -27,6 +28,7 @@ pub struct RunRecord {
 
 /// Stata, seeds and data of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct MadeWith {
     /// What Stata said of itself.
@@ -42,6 +44,7 @@ pub struct MadeWith {
 
 /// What Stata said of itself. What is not known is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct StataFacts {
     /// `c(stata_version)`, or of the banner: `18.0`.
@@ -81,6 +84,7 @@ pub struct StataFacts {
 
 /// A data file that a command names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct DataFileView {
     /// Where it is on the host, or its address.
@@ -105,6 +109,7 @@ pub struct DataFileView {
 
 /// The packages that were installed for the host's user, from Stata's own list (`stata.trk`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Packages {
     /// The folder that they were installed into.
@@ -118,6 +123,7 @@ pub struct Packages {
 
 /// One package.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct PackageView {
     /// Its name.
@@ -141,6 +147,7 @@ pub struct PackageView {
 
 /// A file of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct PackageFileView {
     /// Below the folder.

@@ -8,6 +8,7 @@ use crate::ids::RunId;
 
 /// Answer of `GET /api/v1/runs/{run}/results`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunResults {
     /// The run.
     pub run_id: RunId,
@@ -23,6 +24,7 @@ pub struct RunResults {
 
 /// What a run left, in full precision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Results {
     /// The coefficients of the last estimation, in its order; empty = there was none.
@@ -52,6 +54,7 @@ pub struct Results {
 
 /// Of which distribution the test statistics are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Statistic {
     /// Student's.
@@ -62,6 +65,7 @@ pub enum Statistic {
 
 /// One coefficient. Numbers that Stata calls missing are null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Coefficient {
     /// Its name, without the equation.
@@ -91,6 +95,7 @@ pub struct Coefficient {
 
 /// One of r(), e(), s(). A number that is null is missing: `.`, or what [`StoredResults::missing`] names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct StoredResults {
     /// Numbers by name.
@@ -106,6 +111,7 @@ pub struct StoredResults {
 
 /// A matrix.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Matrix {
     /// Full names of its rows.
@@ -121,6 +127,7 @@ pub struct Matrix {
 
 /// Something that was there and was not copied whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct LeftOut {
     /// As Stata names it: `e(V)`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ProcessView, Retry, RunError};
+use super::{PriorityView, ProcessView, Retry, RunError};
 use crate::{
     ids::RunId,
     risk::{Confirmed, Risk},
@@ -11,6 +11,7 @@ use crate::{
 
 /// Everything about a run that its owner may see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunView {
     /// The run's id.
     pub run_id: RunId,
@@ -42,6 +43,9 @@ pub struct RunView {
     pub output_bytes: u64,
     /// The id of its trace.
     pub trace_id: Option<String>,
+    /// Where people read its trace, as the gateway's `trace_url` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_url: Option<String>,
 
     /// The principal who asked.
     pub principal: String,
@@ -166,6 +170,12 @@ pub struct RunView {
     /// When another attempt may be made, where the request says so.
     #[serde(default, skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,
+    /// Its priority, where it is not the normal one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<PriorityView>,
+    /// The pool whose default the limit on running is, where the request had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_of: Option<String>,
     /// Most cores that its Stata may use, as was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
@@ -192,6 +202,7 @@ pub struct RunView {
 
 /// Latest progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProgressView {
     /// Percent of the outermost block.
     pub percent: Option<f64>,
@@ -202,6 +213,7 @@ pub struct ProgressView {
 /// How long a run will probably take: as long as the latest successful run of the same principal took that had the same code and
 /// arguments, on the same host if there was one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExpectedView {
     /// How long that one took, seconds.
     pub duration: f64,
@@ -213,6 +225,7 @@ pub struct ExpectedView {
 
 /// What a run's processes do while its log does not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActivityView {
     /// Seconds since the log last grew.
     pub quiet_for: f64,
@@ -222,6 +235,7 @@ pub struct ActivityView {
 
 /// Why the gateway does not hear from a run at this moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ContactView {
     /// `awaited` (the gateway restarted and its agent has not returned yet), `silent` (its agent is not heard), or
     /// `unreachable` (its agent is heard and cannot be dialled).
@@ -234,6 +248,7 @@ pub struct ContactView {
 
 /// A durable request to end a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CancelRequested {
     /// The principal who made it.
     pub by: String,
@@ -246,6 +261,7 @@ pub struct CancelRequested {
 
 /// Where in the code it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LocationView {
     /// The do-file.
     pub file: String,
@@ -270,6 +286,7 @@ impl RunView {
 
 /// The user's part of the log, in offsets of the whole log. They never decrease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ViewRange {
     /// First byte of the user's part.
     pub start: u64,
@@ -294,6 +311,7 @@ impl ViewRange {
 
 /// A file that a run left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ArtifactView {
     /// Its path on the host.
     pub path: String,
@@ -303,6 +321,7 @@ pub struct ArtifactView {
 
 /// What was removed of a run's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FilesRemoved {
     /// When.
     pub at: String,

@@ -7,6 +7,7 @@ use crate::ids::RunId;
 
 /// A page of runs, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunList {
     /// The runs.
     pub runs: Vec<RunView>,
@@ -16,6 +17,7 @@ pub struct RunList {
 
 /// Body of `POST /api/v1/runs/{run}/rerun`; it may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RerunBody {
     /// The caller's idempotency key: the same key is the same new run.
@@ -31,6 +33,7 @@ pub struct RerunBody {
 
 /// Body of `POST /api/v1/runs/adopt`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AdoptBody {
     /// The host whose unverified runs are given to their principals.
@@ -39,6 +42,7 @@ pub struct AdoptBody {
 
 /// Answer to it: the runs, as they are now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Adopted {
     /// The runs.
     pub runs: Vec<RunView>,
@@ -46,6 +50,7 @@ pub struct Adopted {
 
 /// How hard to end a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CancelMode {
     /// Break, then terminate after 10 s, then kill after 5 s more.
@@ -59,6 +64,7 @@ pub enum CancelMode {
 
 /// Body of `POST /api/v1/runs/{id}/cancel`; may be absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CancelBody {
     /// How hard.
@@ -67,6 +73,7 @@ pub struct CancelBody {
 
 /// One event of `…/events`: the bytes from `offset` to `next` as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutputEvent {
     /// First byte.
     pub offset: u64,

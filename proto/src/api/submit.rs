@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::RunView;
+use super::{Priority, RunView};
 use crate::wire;
 
 /// A request to run something: exactly one of `path`, `text` (or `text_sha256`) and `bundle`; or `path` with a text, which
 /// means "the path where an agent has the same bytes, else the text".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SubmitRequest {
     /// A do-file on the Stata host, absolute.
@@ -81,11 +82,22 @@ pub struct SubmitRequest {
     /// Of `text`: the name of the file that it was read from, without its folder; likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_name: Option<String>,
+    /// Sooner or later than the caller's other runs; `normal` when absent. `high` needs a reason, and the right to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Why, in a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_reason: Option<String>,
+    /// Who is told of its end, besides the caller's own receivers: `https://HOST/PATH` or `mailto:ADDRESS`, as the gateway
+    /// allows them. It decides nothing: where an earlier run answers that has not ended, they are told of its end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
 }
 
 /// When another attempt of a run may be made. Attempts never overlap: a new one takes proof that the one before is
 /// over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
     /// One attempt, even when it never started.
@@ -124,6 +136,7 @@ impl Retry {
 
 /// A bundle in a request; at most 32 MiB in all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BundleRequest {
     /// The do-file to run, one of `files`.
@@ -134,6 +147,7 @@ pub struct BundleRequest {
 
 /// One file of a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BundleFileRequest {
     /// Relative path without `..`.
@@ -163,6 +177,7 @@ impl BundleFileRequest {
 
 /// Answer to a submission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Submitted {
     /// The run, new or joined.
     #[serde(flatten)]
@@ -174,6 +189,7 @@ pub struct Submitted {
 
 /// Why a submission was answered with an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Joined {
     /// The same idempotency key, given on purpose: the same run.

@@ -15,6 +15,7 @@ pub use advice::advice;
 
 /// Whether the same run can succeed when it is tried again with nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TryAgain {
     /// What was wrong passes.
@@ -53,6 +54,7 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $word:literal in [$($state:ident),+], $again:ident;)+) => {
         /// What kind of error ended a run.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(rename_all = "snake_case")]
         pub enum ErrorKind { $($(#[$doc])* $variant),+ }
 

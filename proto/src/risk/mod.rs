@@ -26,6 +26,7 @@ const COMMAND: usize = 100;
 
 /// What is risky.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RiskKind {
     /// A program of the host runs.
@@ -66,6 +67,7 @@ impl RiskKind {
 
 /// One risky command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Risk {
     /// What is risky about it.
     pub kind: RiskKind,
@@ -84,6 +86,7 @@ pub struct Risk {
 
 /// Who agreed to the risky commands of a run, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Confirmed {
     /// The principal.
     pub by: String,

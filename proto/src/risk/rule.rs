@@ -26,6 +26,11 @@ impl Confirm {
         risks.iter().any(|risk| self.0.contains(&risk.kind))
     }
 
+    /// Whether one of the kinds with these words must be agreed to.
+    pub fn asks_for_kind(&self, words: &[String]) -> bool {
+        self.0.iter().any(|kind| words.iter().any(|word| word == kind.as_str()))
+    }
+
     /// Those that must be agreed to.
     pub fn asked<'a>(&self, risks: &'a [Risk]) -> Vec<&'a Risk> {
         risks.iter().filter(|risk| self.0.contains(&risk.kind)).collect()

@@ -2,12 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use opentelemetry::{
-    Context,
-    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
-};
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 use crate::{ids, unhex, wire};
 
@@ -40,16 +35,6 @@ impl TraceParent {
     pub fn trace_id_hex(&self) -> String {
         crate::hex(&self.trace_id)
     }
-
-    fn to_span_context(self, state: &str) -> SpanContext {
-        SpanContext::new(
-            TraceId::from_bytes(self.trace_id),
-            SpanId::from_bytes(self.span_id),
-            TraceFlags::new(self.flags),
-            true,
-            TraceState::from_str(state).unwrap_or_default(),
-        )
-    }
 }
 
 impl fmt::Display for TraceParent {
@@ -81,21 +66,19 @@ fn digits<const N: usize>(text: &str) -> Result<[u8; N], NotATraceParent> {
     unhex(text).filter(|_| lower).ok_or(NotATraceParent)
 }
 
-/// Makes `span` a child of the stored or received context. Call it before the span is entered; an empty or malformed
-/// context leaves the span as it is.
-pub fn set_parent(span: &Span, parent: &wire::TraceContext) {
-    if let Ok(traceparent) = parent.traceparent.parse::<TraceParent>() {
-        let remote = traceparent.to_span_context(&parent.tracestate);
-        // It fails where `init` was not called, as in tests, or the span is filtered out: then there is nothing to tie.
-        let _ = span.set_parent(Context::new().with_remote_span_context(remote));
-    }
+/// As the library knows it.
+pub(super) fn to_span_context(parent: TraceParent, state: &str) -> SpanContext {
+    SpanContext::new(
+        TraceId::from_bytes(parent.trace_id),
+        SpanId::from_bytes(parent.span_id),
+        TraceFlags::new(parent.flags),
+        true,
+        TraceState::from_str(state).unwrap_or_default(),
+    )
 }
 
-/// The context that makes others children of `span`. Empty where [`init`] was not called or the span is filtered out.
-pub fn context_of(span: &Span) -> wire::TraceContext {
-    let context = span.context();
-    let span = context.span();
-    let context = span.span_context();
+/// As it is stored and sent; empty for an invalid one.
+pub(super) fn of_span_context(context: &SpanContext) -> wire::TraceContext {
     if !context.is_valid() {
         return wire::TraceContext::default();
     }
@@ -107,15 +90,11 @@ pub fn context_of(span: &Span) -> wire::TraceContext {
     wire::TraceContext { traceparent: parent.to_string(), tracestate: context.trace_state().header() }
 }
 
-/// The context to store with a run: that of `span`, else the caller's own, else the root of a new trace. Empty only
-/// where the kernel has no randomness.
-pub fn context_for_run(span: &Span, caller: &wire::TraceContext) -> wire::TraceContext {
-    let own = context_of(span);
-    if !own.traceparent.is_empty() {
-        return own;
-    }
-    if caller.traceparent.parse::<TraceParent>().is_ok() {
-        return caller.clone();
+/// The context to store with a run: that of the span under which it was recorded, else the root of a new trace. Empty
+/// only where the kernel has no randomness.
+pub fn context_for_run(span: wire::TraceContext) -> wire::TraceContext {
+    if span.traceparent.parse::<TraceParent>().is_ok() {
+        return span;
     }
     let root = TraceParent::new_root().map(|r| r.to_string()).unwrap_or_default();
     wire::TraceContext { traceparent: root, tracestate: String::new() }
@@ -128,10 +107,6 @@ pub fn trace_id(context: &wire::TraceContext) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::TracerProvider;
-    use opentelemetry_sdk::trace::SdkTracerProvider;
-    use tracing_subscriber::layer::SubscriberExt;
-
     use super::*;
 
     const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -158,33 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn a_span_continues_its_caller() {
-        let provider = SdkTracerProvider::builder().build();
-        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            let caller = wire::TraceContext { traceparent: SAMPLED.into(), tracestate: "vendor=1".into() };
-            let span = tracing::info_span!("longhaul.submit");
-            set_parent(&span, &caller);
-            let own = context_of(&span);
-            assert_eq!(trace_id(&own), trace_id(&caller));
-            assert_ne!(own.traceparent, caller.traceparent, "the span has a name of its own");
-            assert!(own.traceparent.ends_with("-01"));
-            assert_eq!(own.tracestate, "vendor=1");
-            assert_eq!(context_of(&span), own, "asking again changes nothing");
-
-            let root = tracing::info_span!("longhaul.submit");
-            set_parent(&root, &wire::TraceContext::default());
-            assert!(trace_id(&context_of(&root)).is_some(), "without a caller a span is the root of a new trace");
-        });
-    }
-
-    #[test]
-    fn a_run_has_a_trace_without_any_subscriber() {
+    fn a_run_has_a_trace_where_spans_are_sent_nowhere() {
         let none = wire::TraceContext::default();
-        let caller = wire::TraceContext { traceparent: SAMPLED.into(), tracestate: String::new() };
-        assert_eq!(context_of(&Span::none()), none);
-        assert_eq!(context_for_run(&Span::none(), &caller), caller);
-        let (one, two) = (context_for_run(&Span::none(), &none), context_for_run(&Span::none(), &none));
+        let caller = wire::TraceContext { traceparent: SAMPLED.into(), tracestate: "vendor=1".into() };
+        assert_eq!(context_for_run(caller.clone()), caller);
+        let (one, two) = (context_for_run(none.clone()), context_for_run(none));
         assert!(trace_id(&one).is_some() && trace_id(&one) != trace_id(&two));
+        let again = of_span_context(&to_span_context(SAMPLED.parse().unwrap(), "vendor=1"));
+        assert_eq!(again, caller, "through the library and back");
     }
 }

@@ -6,9 +6,14 @@ use std::{
 };
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{EnvFilter, Layer, fmt::MakeWriter, registry::LookupSpan};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    fmt::MakeWriter,
+    registry::LookupSpan,
+};
 
-use super::{fields, variable};
+use super::{fields, live, variable};
 use crate::visible;
 
 /// What may be written into `LONGHAUL_LOG`.
@@ -69,17 +74,8 @@ impl Lines {
     /// # Errors
     /// Says which variable is not valid, and what is.
     pub(super) fn of_environment(default: &str) -> Result<Self, BadLog> {
-        let default = if default.is_empty() { "warn" } else { default };
         let format = variable("LONGHAUL_LOG_FORMAT").map_or(Ok(Format::default()), |text| text.trim().parse())?;
-        let filter = match (variable("LONGHAUL_LOG"), variable("RUST_LOG")) {
-            (Some(text), _) => filter(default, text.trim()).ok_or(BadLog::Filter(text))?,
-            // It may be meant for others.
-            (None, Some(text)) => {
-                EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(text)
-            }
-            (None, None) => filter(default, default).unwrap_or_default(),
-        };
-        Ok(Self { filter, format })
+        Ok(Self { filter: filter_of_environment(default)?, format })
     }
 
     /// The layer that writes them.
@@ -87,22 +83,35 @@ impl Lines {
     where
         S: tracing::Subscriber + for<'a> LookupSpan<'a>,
     {
+        // What is sent elsewhere is no context of a line.
+        let filter = self.filter.and(filter_fn(|metadata| !live::is_sent(metadata)));
         match self.format {
             Format::Text => tracing_subscriber::fmt::layer()
                 .fmt_fields(fields::Shown)
                 .with_writer(io::stderr)
                 .with_ansi(colours())
-                .with_filter(self.filter)
+                .with_filter(filter)
                 .boxed(),
             Format::Json => tracing_subscriber::fmt::layer()
                 .json()
                 .flatten_event(true)
                 .with_span_list(false)
                 .with_writer(Harmless)
-                .with_filter(self.filter)
+                .with_filter(filter)
                 .boxed(),
         }
     }
+}
+
+/// Which lines there are, see [`Lines::of_environment`].
+pub(super) fn filter_of_environment(default: &str) -> Result<EnvFilter, BadLog> {
+    let default = if default.is_empty() { "warn" } else { default };
+    Ok(match (variable("LONGHAUL_LOG"), variable("RUST_LOG")) {
+        (Some(text), _) => filter(default, text.trim()).ok_or(BadLog::Filter(text))?,
+        // It may be meant for others.
+        (None, Some(text)) => EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(text),
+        (None, None) => filter(default, default).unwrap_or_default(),
+    })
 }
 
 /// `NO_COLOR` switches colours off and `CLICOLOR_FORCE` on; else they are for terminals.

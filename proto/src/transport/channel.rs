@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     str::FromStr,
     sync::{
         Arc, OnceLock,
@@ -135,6 +136,11 @@ impl Session {
     pub fn counts_as(&self, connection: Connection) {
         // Only the first call counts; there is no second.
         let _ = self.0.counted.set(connection);
+    }
+
+    /// The address that it came from; `None` = not by the network, or nothing counts it.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.counted.get().and_then(Connection::address)
     }
 
     /// The head of a request arrived.

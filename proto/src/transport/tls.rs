@@ -21,9 +21,9 @@ use rustls::{
     sign::CertifiedKey,
     version::TLS13,
 };
-use sha2::{Digest, Sha256};
 
 use super::channel::Fingerprint;
+use crate::digest::ContentDigest;
 
 /// The protocol inside, as TLS names it: not `h2`, so that HTTP over TLS for clients can have the same port and another
 /// certificate.
@@ -31,7 +31,7 @@ pub(super) const SPOKEN: &[u8] = b"longhaul";
 
 /// The fingerprint of a certificate's key.
 pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
-    Ok(Fingerprint(Sha256::digest(key_info(certificate)?).into()))
+    Ok(Fingerprint(ContentDigest::of(&key_info(certificate)?).bytes()))
 }
 
 /// The key of a certificate: its `SubjectPublicKeyInfo`, DER.

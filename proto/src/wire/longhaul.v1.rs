@@ -312,6 +312,12 @@ pub struct Outcome {
     /// absent = an earlier version, or nothing was started
     #[prost(message, optional, tag = "40")]
     pub limits: ::core::option::Option<RunLimits>,
+    /// hex, of the same bytes as log_sha256: what a copy is compared by; empty = compare log_sha256
+    #[prost(string, tag = "44")]
+    pub log_blake3: ::prost::alloc::string::String,
+    /// likewise
+    #[prost(string, tag = "45")]
+    pub console_blake3: ::prost::alloc::string::String,
 }
 /// What one run may use of its host, and what keeps it to that. 0 = no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -933,6 +939,9 @@ pub struct RunRequest {
     pub attempt: u32,
     #[prost(string, tag = "3")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// the span of this call; absent = that of the submission
+    #[prost(message, optional, tag = "4")]
+    pub trace: ::core::option::Option<TraceContext>,
 }
 /// One file of a run's stored code.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

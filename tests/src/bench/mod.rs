@@ -9,6 +9,7 @@ pub mod calls;
 pub mod engine;
 pub mod figures;
 pub mod gather;
+pub mod observed;
 pub mod parts;
 pub mod quiet;
 pub mod site;
@@ -20,8 +21,20 @@ use figures::Line;
 use site::Site;
 
 /// The parts that start the program, by the name that selects one alone.
-pub const PARTS: [&str; 11] =
-    ["spawn", "call", "gather", "tls", "lines", "burst", "throughput", "quiet", "followers", "calls", "held"];
+pub const PARTS: [&str; 12] = [
+    "spawn",
+    "call",
+    "gather",
+    "observed",
+    "tls",
+    "lines",
+    "burst",
+    "throughput",
+    "quiet",
+    "followers",
+    "calls",
+    "held",
+];
 /// Of these, those that measure both programs sample by sample, in turns: a disk that gives less after a while (many
 /// virtual ones do) would otherwise favour the one that comes first.
 const IN_TURNS: [&str; 2] = ["spawn", "call"];
@@ -85,6 +98,10 @@ async fn measure(plan: &Plan) -> (Vec<Line>, Vec<Line>) {
         for (program, lines) in programs.zip([&mut lines, &mut beside]) {
             if part == "gather" {
                 lines.extend(gather::added(&Site::with_standin(program).await).await);
+                continue;
+            }
+            if part == "observed" {
+                lines.extend(observed::cost(program).await);
                 continue;
             }
             if part == "tls" {

@@ -17,6 +17,8 @@ pub struct Site {
     /// The agent's command line, to start it again.
     agent_words: Vec<String>,
     program: PathBuf,
+    /// More variables of both.
+    env: Vec<(String, String)>,
     /// Of the gateway.
     pub url: String,
     /// Carries the token.
@@ -26,26 +28,32 @@ pub struct Site {
 impl Site {
     /// Starts both from `program`, with this program as the engine, and waits until a run can be placed.
     pub async fn start(program: &Path) -> Self {
+        Self::with_env(program, &[]).await
+    }
+
+    /// The same with more variables of both daemons.
+    pub async fn with_env(program: &Path, env: &[(&str, String)]) -> Self {
         let exe = std::env::current_exe().expect("this program");
-        Self::with_engine(program, &["stata", "--stata", exe.to_str().expect("a path in UTF-8")], &[]).await
+        Self::with_engine(program, &["stata", "--stata", exe.to_str().expect("a path in UTF-8")], &[], env).await
     }
 
     /// The same, and clients speak TLS.
     pub async fn with_tls(program: &Path) -> Self {
         let exe = std::env::current_exe().expect("this program");
         let engine = ["stata", "--stata", exe.to_str().expect("a path in UTF-8")];
-        Self::with_engine(program, &engine, &["--tls", "auto"]).await
+        Self::with_engine(program, &engine, &["--tls", "auto"], &[]).await
     }
 
     /// The same with the stand-in.
     pub async fn with_standin(program: &Path) -> Self {
-        Self::with_engine(program, &["standin"], &[]).await
+        Self::with_engine(program, &["standin"], &[], &[]).await
     }
 
-    async fn with_engine(program: &Path, engine: &[&str], gateway: &[&str]) -> Self {
+    async fn with_engine(program: &Path, engine: &[&str], gateway: &[&str], env: &[(&str, String)]) -> Self {
+        let env: Vec<(String, String)> = env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let folder = tempfile::tempdir().expect("a temp folder");
         let data = folder.path().join("data");
-        let spawn = |args: &[&str]| daemon(program, args, &data);
+        let spawn = |args: &[&str]| daemon(program, args, &data, &env);
         let gateway = spawn(&[&["gateway", "--listen", "127.0.0.1:0"], gateway].concat());
         let credentials: Value = until("the gateway's credentials", || {
             serde_json::from_slice(&std::fs::read(data.join("credentials.json")).ok()?).ok()
@@ -74,7 +82,7 @@ impl Site {
         let http =
             builder.default_headers(headers).tcp_nodelay(true).pool_max_idle_per_host(64).build().expect("a client");
         let program = program.to_owned();
-        let site = Self { folder, gateway, agent, agent_words, program, url, http };
+        let site = Self { folder, gateway, agent, agent_words, program, env, url, http };
         site.run_to_end("* lines 1 0").await;
         site
     }
@@ -84,7 +92,7 @@ impl Site {
         let _ = self.agent.kill();
         let _ = self.agent.wait();
         let words: Vec<&str> = self.agent_words.iter().map(String::as_str).collect();
-        self.agent = daemon(&self.program, &words, &self.folder.path().join("data"));
+        self.agent = daemon(&self.program, &words, &self.folder.path().join("data"), &self.env);
     }
 
     /// A path in the site's folder.
@@ -147,12 +155,13 @@ impl Drop for Site {
     }
 }
 
-fn daemon(program: &Path, args: &[&str], data: &Path) -> Child {
+fn daemon(program: &Path, args: &[&str], data: &Path, env: &[(String, String)]) -> Child {
     Command::new(program)
         .args(args)
         .arg("--data")
         .arg(data)
         .env("LONGHAUL_LOG", "error")
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()

@@ -2,7 +2,7 @@
 //! beside its floor and its bar.
 //!
 //! It measures the installed program, which lies beside it (`cargo build --release` makes both), or `--program PROGRAM`;
-//! with `--beside PROGRAM` another version too, in the same run. With the name of a part (`spawn`, `call`, `gather`, `lines`,
+//! with `--beside PROGRAM` another version too, in the same run. With the name of a part (`spawn`, `call`, `gather`, `observed`, `lines`,
 //! `burst`, `throughput`, `quiet`, `followers`, `calls`, `held`, `placement`, `ledger`) it measures that part alone; `followers
 //! 10000` measures that many followers.
 //!

@@ -52,7 +52,7 @@ impl Caller {
             ..Default::default()
         };
         let cluster_id = self.cluster_id.clone();
-        let request = self.with(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
+        let request = self.with(wire::RunRequest { submission: Some(submission), attempt, cluster_id, trace: None });
         self.client.run(request).await.map(drop)
     }
 }

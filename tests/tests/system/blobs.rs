@@ -9,11 +9,12 @@ use std::{
 use longhaul_proto::{api::SubmitRequest, digest::ContentDigest, state::RunState};
 use longhaul_tests::{
     api::Api,
+    http::Answered,
     lab,
     lab::{Gateway, ready},
     wait,
 };
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -41,7 +42,7 @@ async fn offset(api: &Api, path: &str) -> Option<usize> {
     Some(response.headers()["upload-offset"].to_str().unwrap().parse().unwrap())
 }
 
-async fn patch(api: &Api, path: &str, offset: usize, rest: &[u8]) -> Response {
+async fn patch(api: &Api, path: &str, offset: usize, rest: &[u8]) -> Answered {
     let request = api.request(Method::PATCH, path).header("content-type", "application/offset+octet-stream");
     request.header("upload-offset", offset).body(rest.to_vec()).send().await.unwrap()
 }

@@ -207,7 +207,7 @@ async fn a_run_gets_the_descriptor_limit_that_its_agent_was_given() {
 }
 
 /// A tool call by hand, since a client library would turn the refusal into an error of its own.
-async fn raw_call(api: &Api, selection: &str) -> reqwest::Response {
+async fn raw_call(api: &Api, selection: &str) -> longhaul_tests::http::Answered {
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "stata_run_selection", "arguments": {"selection": selection, "wait": true},
         "_meta": {

@@ -90,7 +90,7 @@ async fn listed(gateway: &Gateway, run: RunId) -> RunFiles {
     .await
 }
 
-async fn get(gateway: &Gateway, run: RunId, name: &str, range: Option<&str>) -> reqwest::Response {
+async fn get(gateway: &Gateway, run: RunId, name: &str, range: Option<&str>) -> longhaul_tests::http::Answered {
     let name = name.replace('/', "%2F");
     let mut request = gateway.api.request(Method::GET, &format!("/api/v1/runs/{run}/files/{name}"));
     if let Some(range) = range {

@@ -111,6 +111,7 @@ async fn with_spools(lab: &Lab, count: usize, old: usize, due: usize) -> (Gatewa
                     detail: record.detail.clone(),
                     lease: LeaseChange::Keep,
                     owner: owner.clone(),
+                    told: None,
                 }
             });
             let new = NewRun {
@@ -120,6 +121,7 @@ async fn with_spools(lab: &Lab, count: usize, old: usize, due: usize) -> (Gatewa
                 dedupe: Dedupe { shape: sha256_hex(run.as_bytes()), ..Dedupe::default() },
                 lease: LeaseChange::Keep,
                 blobs: Vec::new(),
+                receivers: Vec::new(),
             };
             ledger.insert(new).await.unwrap();
             if let Some(end) = end {
@@ -267,7 +269,10 @@ async fn files_left(lab: &Lab) -> [bool; 3] {
         let submission = wire::Submission { run_id: run.to_string(), ..Default::default() };
         let dedupe = Dedupe { shape: sha256_hex(run.to_string().as_bytes()), ..Dedupe::default() };
         let (record, lease, blobs) = (record(*run, now), LeaseChange::Keep, Vec::new());
-        ledger.insert(NewRun { record, submission, key: None, dedupe, lease, blobs }).await.unwrap();
+        ledger
+            .insert(NewRun { record, submission, key: None, dedupe, lease, blobs, receivers: Vec::new() })
+            .await
+            .unwrap();
     }
     assert!(ledger.remove(runs[0], now).await.unwrap());
     ledger.close().await;

@@ -130,7 +130,10 @@ fn the_units_keep_runs_alive_over_a_restart_of_the_agent() {
 async fn the_units_start_the_program_with_flags_it_has() {
     let lab = lab!();
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
-    for unit in std::fs::read_dir(folder).unwrap().flatten() {
+    let entries = [folder.join("user"), folder].map(|folder| std::fs::read_dir(folder).unwrap().flatten());
+    let services =
+        entries.into_iter().flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "service"));
+    for unit in services {
         let text = std::fs::read_to_string(unit.path()).unwrap();
         let line = text.lines().find_map(|l| l.strip_prefix("ExecStart=")).unwrap();
         let mut words = line.split_whitespace().skip(1);

@@ -140,6 +140,7 @@ fn units_take_from_the_daemons_what_these_do_not_need() {
     let Some(within) = at_most(&gateway, 20) else { return };
     assert!(within);
     assert!(at_most(&deploy("systemd/longhaul-agent@.service"), 50).unwrap());
+    assert!(at_most(&deploy("systemd/longhaul-backup.service"), 20).unwrap());
     // The control: the same gateway as it would be without the part that takes rights from it.
     let folder = tempfile::tempdir().unwrap();
     let open: String = fs::read_to_string(&gateway)
@@ -157,18 +158,42 @@ fn units_take_from_the_daemons_what_these_do_not_need() {
 
 #[test]
 fn units_are_read_without_an_error() {
-    for name in ["longhaul-gateway.service", "longhaul-agent@.service", "longhaul-up.service"] {
+    for name in [
+        "longhaul-gateway.service",
+        "longhaul-agent@.service",
+        "longhaul-up.service",
+        "longhaul-backup.service",
+        "user/longhaul-gateway.service",
+        "user/longhaul-agent.service",
+        "user/longhaul-backup.service",
+    ] {
         let Some(mut analyze) = systemd("systemd-analyze") else { return };
         let folder = tempfile::tempdir().unwrap();
         let text = fs::read_to_string(deploy("systemd").join(name)).unwrap();
         let text = text.replace("/usr/local/bin/longhaul", "/bin/true").replace("%h/.cargo/bin/longhaul", "/bin/true");
         // One that the installed systemd may be too old for, which says so and goes on.
         let text = text.replace("DelegateSubgroup=agent\n", "");
-        let unit = folder.path().join(name.replace('@', "@ana"));
+        let unit = folder.path().join(Path::new(&name.replace('@', "@ana")).file_name().unwrap());
         fs::write(&unit, text.replace("User=%i", "User=root").replace("User=longhaul", "User=root")).unwrap();
         let output = analyze.args(["verify", "--man=no"]).arg(&unit).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains(folder.path().to_str().unwrap()), "{name}: {said}");
+    }
+}
+
+/// A timer is a timer, at the times that it says; its two places have the same one.
+#[test]
+fn backups_are_made_four_times_a_day() {
+    let text = fs::read_to_string(deploy("systemd/longhaul-backup.timer")).unwrap();
+    assert_eq!(text, fs::read_to_string(deploy("systemd/user/longhaul-backup.timer")).unwrap());
+    let times = text.lines().find_map(|line| line.strip_prefix("OnCalendar=")).unwrap();
+    let Some(mut analyze) = systemd("systemd-analyze") else { return };
+    let output =
+        analyze.args(["calendar", "--iterations=5", "--base-time=2026-11-29 00:00 UTC", times]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    for hour in ["00:30:00", "06:30:00", "12:30:00", "18:30:00"] {
+        assert!(said.contains(hour), "{said}");
     }
 }
 

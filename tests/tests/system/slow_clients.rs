@@ -95,7 +95,7 @@ fn contains(bytes: &[u8], needle: &str) -> bool {
 
 /// A request of the older era.
 fn legacy(api: &Api, method: &str, params: Value) -> reqwest::RequestBuilder {
-    let request = api.request(Method::POST, "/mcp").header("accept", "application/json, text/event-stream");
+    let request = api.raw(Method::POST, "/mcp").header("accept", "application/json, text/event-stream");
     request.json(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
 }
 

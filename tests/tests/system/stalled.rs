@@ -99,10 +99,10 @@ async fn stalled_readers_cost_nobody_anything() {
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
         let events = format!("/api/v1/runs/{run}/events?stream=log&offset=0");
-        stalled.push(stall(api, api.request(Method::GET, &events)).await);
+        stalled.push(stall(api, api.raw(Method::GET, &events)).await);
         for offset in [0, 1 << 20] {
             let output = format!("/api/v1/runs/{run}/output?offset={offset}&wait=30");
-            stalled.push(stall(api, api.request(Method::GET, &output)).await);
+            stalled.push(stall(api, api.raw(Method::GET, &output)).await);
         }
         let call = |tool: &str, arguments| mcp.request("tools/call", json!({"name": tool, "arguments": arguments}));
         stalled.push(stall(api, call("stata_wait", json!({"runs": [run.to_string()]}))).await);

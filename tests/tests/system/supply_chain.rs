@@ -32,7 +32,7 @@ fn the_bill_of_materials_has_each_crate_with_licence_and_digest() {
     for compiled in ["longhaul-agent", "longhaul-gateway", "tokio", "rustls", "libsqlite3-sys", "serde_derive"] {
         assert!(names.contains(compiled), "{compiled} is missing");
     }
-    for of_tests in ["longhaul-tests", "proptest", "loom", "vt100"] {
+    for of_tests in ["longhaul-tests", "proptest", "loom", "vt100", "utoipa", "jsonschema"] {
         assert!(!names.contains(of_tests), "{of_tests} is no part of the program");
     }
     // Each that needs another is there, and so is the other.

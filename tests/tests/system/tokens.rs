@@ -51,7 +51,7 @@ async fn revoked_ends(lab: &Lab) -> bool {
     let revoked = gateway.api.request(Method::DELETE, "/api/v1/tokens/ana").send().await.unwrap();
     assert_eq!(revoked.status(), 204);
     assert_eq!(ana.request(Method::GET, "/api/v1/runs").send().await.unwrap().status(), 401);
-    let ends = async |answer: &mut reqwest::Response| {
+    let ends = async |answer: &mut longhaul_tests::http::Answered| {
         tokio::time::timeout(Duration::from_secs(8), async { while let Ok(Some(_)) = answer.chunk().await {} })
             .await
             .is_ok()

@@ -62,6 +62,9 @@ pub(super) async fn run(context: &Context, action: &AgentsAction) -> Result<u8, 
                  host, as the user whose Stata it is, run:",
                 made.name, made.serves
             ));
+            if let Some(warning) = &made.warning {
+                say(&format!("warning: {warning}"));
+            }
             out.text(&format!("{}\n", command(&made)))?;
         }
         AgentsAction::Withdraw { .. } => {

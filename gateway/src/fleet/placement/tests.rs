@@ -75,9 +75,11 @@ fn need(host: &str, labels: &[(&str, &str)], engine: &str, unfit: &[&str]) -> Ne
         labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         engine: engine.to_owned(),
         large_code: false,
+        timeout_ms: 0,
         only_hosts: Vec::new(),
         only_pools: Vec::new(),
         only_roots: Vec::new(),
+        unconfirmed: Vec::new(),
         unfit: unfit.iter().map(|u| ((*u).to_owned(), "no such file".to_owned())).collect(),
     }
 }
@@ -100,7 +102,7 @@ fn an_agent_or_a_reason() {
     check(&large, &[host("a", "lab", 0, 1), newer], &HashMap::new(), Ok("b"));
     let why = "agent a cannot run it: its version takes at most 32 MiB of code; install a newer one there";
     check(&large, &[host("a", "lab", 0, 1)], &HashMap::new(), Err(why));
-    check(&any, &[], &free, Err("no agent is connected: start one with `longhaul agent --gateway URL`"));
+    check(&any, &[], &free, Err("no agent is connected"));
     check(&any, &[host("a", "lab", 1, 2), host("b", "lab", 0, 2)], &free, Ok("b"));
     check(&any, &[host("a", "lab", 2, 8), host("b", "lab", 1, 2)], &free, Ok("a"));
     check(&any, &[host("b", "lab", 0, 1), host("a", "lab", 0, 1)], &free, Ok("a"));
@@ -204,4 +206,18 @@ fn whose_runs_an_agent_takes() {
     let need = need("c", &[], "", &[]);
     let why = Lab::new(&hosts, &free).choose("bob", &need).unwrap_err().words;
     assert!(why.starts_with("agent c takes"), "{why}");
+}
+
+#[test]
+fn a_host_that_asks_takes_what_a_person_agreed_to() {
+    let asks = Host { confirm: "erase".parse().unwrap(), ..host("a", "lab", 0, 1) };
+    let lab = Lab::new(&[asks], &pools(&[("lab", 4, &[])]));
+    let place = |kinds: &[&str]| {
+        let unconfirmed = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        lab.choose("ann", &Need { unconfirmed, ..Need::default() }).map(str::to_owned).map_err(|why| why.words)
+    };
+    assert_eq!(place(&[]), Ok("a".to_owned()));
+    assert_eq!(place(&["shell"]), Ok("a".to_owned()), "it does not ask for this");
+    let why = place(&["erase", "shell"]).unwrap_err();
+    assert!(why.contains("wants a person to agree") && why.contains("confirm: true"), "{why}");
 }

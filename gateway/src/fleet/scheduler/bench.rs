@@ -21,6 +21,7 @@ use crate::{
         Dialing, Fleet, Remembered,
         agent_port::{AgentError, AgentPort, ArtifactParts, DataParts, Events, FilesParts, Port},
         lease::Returned,
+        queue::Rank,
     },
     ledger::memory::MemoryLedger,
     metrics::Metrics,
@@ -168,7 +169,8 @@ impl Crowd {
         let (done, _done) = oneshot::channel();
         let (serial, lease_slot) = (fleet.serial(), fleet.slot().await?);
         let (principal, reason) = (Principal::local("bob"), longhaul_proto::ordered_watch::OrderedWatch::new(None));
-        let entry = NewEntry { run, principal, need: Need::default(), serial, lease_slot, grant, reason, done };
+        let (need, rank) = (Need::default(), Rank::default());
+        let entry = NewEntry { run, principal, need, rank, serial, lease_slot, grant, reason, done };
         let began = fleet.now();
         self.scheduler.enqueue(entry);
         let placed = fleet.now().saturating_sub(began);

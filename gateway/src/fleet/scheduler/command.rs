@@ -1,6 +1,6 @@
 //! The commands to the scheduler.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_proto::{
     api::{HostView, PoolView},
@@ -15,9 +15,11 @@ use crate::{
     fleet::{
         agent_port::Port,
         lease::{Lease, Serial, Slot},
+        queue::Rank,
     },
     ledger::{DrainRecord, PinRecord},
     model::{Need, Placement, Principal, QueueReason},
+    options::quotas::Holder,
 };
 
 /// An answer to a command. It is sent when what the command changed is published.
@@ -60,6 +62,8 @@ pub(in crate::fleet) enum Command {
     Connections { agent_id: String, reply: Reply<OrderedReceiver<Option<Port>>> },
     /// The schedulable agents that match a need.
     Candidates { principal: Principal, need: Box<Need>, reply: Reply<Vec<Candidate>> },
+    /// The seats that these hold, by pool.
+    Held { holders: Vec<Holder>, reply: Reply<Vec<BTreeMap<String, u32>>> },
     /// Agents and pools, for people.
     Views { reply: Reply<(Vec<HostView>, Vec<PoolView>)> },
 }
@@ -69,6 +73,8 @@ pub(in crate::fleet) struct NewEntry {
     pub(in crate::fleet) run: RunId,
     pub(in crate::fleet) principal: Principal,
     pub(in crate::fleet) need: Need,
+    /// Its place by its priority.
+    pub(in crate::fleet) rank: Rank,
     /// That of the entry; the lease gets the same.
     pub(in crate::fleet) serial: Serial,
     /// The lease's slot in the channel back to the scheduler.
@@ -86,6 +92,8 @@ pub(in crate::fleet) struct Unrecorded {
     pub(in crate::fleet) run: RunId,
     pub(in crate::fleet) principal: Principal,
     pub(in crate::fleet) need: Need,
+    /// Its place by its priority.
+    pub(in crate::fleet) rank: Rank,
     /// The lease's.
     pub(in crate::fleet) serial: Serial,
     /// The lease's slot in the channel back to the scheduler.

@@ -31,30 +31,27 @@ impl Scheduler {
     }
 
     fn leave(&mut self, run: RunId) {
-        self.queue.remove(run);
+        self.stirred |= self.queue.remove(run);
         self.waiting.remove(&run);
     }
 
     /// A run joins the queue, and gets its lease or the reason for which it waits. Unless a host has changed, only for this
     /// run a host is looked for: none of the others could be placed before.
     pub(super) fn enqueue(&mut self, entry: NewEntry) {
-        let NewEntry { run, principal, need, serial, lease_slot, grant, reason, done } = entry;
+        let NewEntry { run, principal, need, rank, serial, lease_slot, grant, reason, done } = entry;
         // An entry that the run had before and that has not come back yet.
         self.leave(run);
-        self.queue.push(run, &principal, need);
+        self.queue.push(run, &principal, need, rank);
         self.waiting.insert(run, Waiting::new(principal, serial, lease_slot, grant, reason));
         if !self.touched.is_empty() {
             self.place();
         }
         match self.queue.heads_line(run).map(|(asker, need)| self.look(asker, self.now()).choose(need).map(placed)) {
             Some(Ok(at)) => self.grant(run, at),
-            Some(Err(why)) => {
-                let why = self.in_words(why);
-                self.tell(run, &why);
-            }
+            Some(Err(why)) => self.tell_first(run, why),
             None => {
                 if let Some(why) = self.reason_of(run) {
-                    self.tell(run, &why);
+                    self.tell_first(run, why);
                 }
             }
         }
@@ -65,11 +62,11 @@ impl Scheduler {
     /// A run that is not recorded yet gets its lease if it need not wait for it: none of its principal with the same need
     /// waits, and a host takes it now.
     pub(super) fn at_once(&mut self, new: Unrecorded, reply: Reply<Option<Lease>>) {
-        let Unrecorded { run, principal, need, serial, lease_slot } = new;
+        let Unrecorded { run, principal, need, rank, serial, lease_slot } = new;
         if !self.touched.is_empty() {
             self.place();
         }
-        self.queue.push(run, &principal, need);
+        self.queue.push(run, &principal, need, rank);
         let heads = self.queue.heads_line(run);
         let at = heads.and_then(|(asker, need)| self.look(asker, self.now()).choose(need).map(placed).ok());
         let lease = match at {
@@ -92,9 +89,10 @@ impl Scheduler {
         self.settle();
         let now = self.now();
         loop {
-            let Self { queue, table, roster, seats, configured, .. } = self;
+            let Self { queue, table, roster, seats, shares, configured, .. } = self;
+            let quotas = &self.fleet.0.options.quotas;
             let next = queue.next(|asker, need| {
-                let look = Look { table, roster, seats, configured, asker, now };
+                let look = Look { table, roster, seats, shares, quotas, configured, asker, now };
                 look.choose(need).ok().map(placed)
             });
             let Some((run, at)) = next else { break };
@@ -119,7 +117,6 @@ impl Scheduler {
     fn note_numbers(&self) {
         let metrics = &self.fleet.0.metrics;
         metrics.queued.store(self.queue.len() as u64, Ordering::Relaxed);
-        metrics.seats.store(self.seats.len() as u64, Ordering::Relaxed);
     }
 
     /// Applies the passing of time: silence changes which agents are schedulable and why runs wait.

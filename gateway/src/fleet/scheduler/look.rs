@@ -10,6 +10,7 @@ use longhaul_proto::ids::RunId;
 use super::{
     roster::Roster,
     seats::{Seats, Taken},
+    shares::Shares,
 };
 use crate::{
     fleet::{
@@ -17,6 +18,7 @@ use crate::{
         snapshot::FleetSnapshot,
     },
     model::{ContactState, Need, Principal, QueueReason},
+    options::quotas::QuotaRules,
 };
 
 /// Hosts and pools now, as far as one principal may know them.
@@ -25,6 +27,9 @@ pub(super) struct Look<'s> {
     pub(super) table: &'s FleetSnapshot,
     pub(super) roster: &'s Roster,
     pub(super) seats: &'s Seats,
+    /// What principals hold, and may hold.
+    pub(super) shares: &'s Shares,
+    pub(super) quotas: &'s QuotaRules,
     /// Seats by pool, from the configuration.
     pub(super) configured: &'s BTreeMap<String, u32>,
     /// The principal.
@@ -62,8 +67,13 @@ impl<'s> Look<'s> {
         if self.seats.foreign(pool, |agent_id| self.is_heard(agent_id)).next().is_some() {
             return None;
         }
+        self.all_silent(self.seats.holders(pool, |agent_id| self.is_heard(agent_id)))
+    }
+
+    /// Set when the agents of all these runs are silent: one of them, and what frees its seat.
+    fn all_silent<'t>(&self, holders: impl Iterator<Item = (RunId, &'t Taken)>) -> Option<String> {
         let (mut silent, mut last) = (HashSet::new(), None);
-        for (run, taken) in self.seats.holders(pool, |agent_id| self.is_heard(agent_id)) {
+        for (run, taken) in holders {
             let agent_id = taken.at.agent_id.as_str();
             if !silent.contains(agent_id) {
                 self.silence_of(run, taken)?;
@@ -103,6 +113,21 @@ impl Situation for Look<'_> {
     fn away(&self, host: &Host) -> QueueReason {
         let agent = self.table.agents.get(&*host.id);
         agent.and_then(|agent| self.table.away(agent, self.now)).unwrap_or_default()
+    }
+
+    fn quota(&self, pool: &str) -> Option<QueueReason> {
+        let full = self.shares.exhausted(self.quotas, self.asker, pool)?;
+        let holders = || self.seats.leases().filter(|(_, taken)| full.counts(self.quotas, taken));
+        let why = match self.all_silent(holders()) {
+            Some(silent) => QueueReason::lasting(format!("{}; {silent}", full.words())),
+            None => QueueReason::passing(full.words()),
+        };
+        let own = holders().filter(|(_, taken)| taken.principal == *self.asker).map(|(run, _)| run).take(NAMED);
+        Some(why.behind(own.collect()).of(full.waits_for()))
+    }
+
+    fn has_quota(&self, pool: &str) -> bool {
+        self.shares.exhausted(self.quotas, self.asker, pool).is_none()
     }
 
     fn has_seat(&self, pool: &str) -> bool {

@@ -17,6 +17,7 @@ use crate::{
         snapshot::Agent,
     },
     ledger::PinRecord,
+    metrics::count,
 };
 
 /// Most spools per agent whose sizes are remembered.
@@ -149,6 +150,11 @@ impl Scheduler {
             return wire::HeartbeatReply { known: false, problem: String::new() };
         };
         let silent = self.note(&agent.last_seen, seen_ms);
+        let metrics = &self.fleet.0.metrics;
+        count(&metrics.heartbeats);
+        if silent > self.fleet.0.options.heartbeat * 2 {
+            count(&metrics.heartbeats_late);
+        }
         if silent > silent_after {
             tracing::info!(agent = %agent.info.name, silent_ms = silent.as_millis(), "a silent agent is heard again");
         }

@@ -3,7 +3,8 @@
 //! - [`command`] lists the commands, and [`task`] is the loop that takes them in their order; leases and queue entries
 //!   that were dropped come first, over a channel of their own;
 //! - [`membership`] changes the table of agents: they register, are seen, are reached, are expelled;
-//! - [`roster`] has them as placement sees them, and [`seats`] counts the leases; [`look`] joins the two for one decision;
+//! - [`roster`] has them as placement sees them, [`seats`] counts the leases, and [`shares`] what each principal holds of
+//!   them; [`look`] joins these for one decision;
 //! - [`grants`] gives leases to queued runs; [`reasons`] says why the others wait;
 //! - [`views`] is what people are shown of hosts and pools.
 //!
@@ -18,6 +19,7 @@ mod membership;
 mod reasons;
 mod roster;
 mod seats;
+mod shares;
 mod task;
 mod views;
 
@@ -27,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{faults, ids::RunId, ordered_watch::OrderedWatch, wire};
+use longhaul_proto::{faults, ids::RunId, ordered_watch::OrderedWatch, risk::Confirm, wire};
 use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
@@ -43,6 +45,7 @@ use super::{
 use crate::{
     ledger::PinState,
     model::{Placement, Principal},
+    options::timeouts,
 };
 
 #[cfg(any(test, feature = "testing"))]
@@ -54,6 +57,7 @@ use look::Look;
 use reasons::Waiting;
 use roster::{Report, Roster};
 use seats::Seats;
+use shares::Shares;
 
 /// The scheduler's state.
 pub(super) struct Scheduler {
@@ -70,7 +74,10 @@ pub(super) struct Scheduler {
     /// By agent.
     lines: HashMap<Arc<str>, Line>,
     seats: Seats,
+    shares: Shares,
     queue: Queue,
+    /// Places in the queue, or what holds them up, have changed since they were told.
+    stirred: bool,
     waiting: HashMap<RunId, Waiting>,
     /// Seats by pool, from the configuration.
     configured: BTreeMap<String, u32>,
@@ -135,6 +142,8 @@ impl Scheduler {
             touched: Touched::All,
             lines: HashMap::new(),
             seats: Seats::default(),
+            shares: Shares::default(),
+            stirred: false,
             queue: Queue::default(),
             waiting: HashMap::new(),
             configured,
@@ -198,12 +207,17 @@ impl Scheduler {
     }
 
     fn take_seat(&mut self, run: RunId, serial: Serial, principal: &Principal, at: &Placement) {
+        self.give_back(run, serial);
         self.seats.take(run, serial, principal, at);
+        self.shares.take(&self.fleet.0.options.quotas, principal, &at.pool);
+        self.stirred = true;
         self.recount(&at.agent_id);
     }
 
     fn give_back(&mut self, run: RunId, serial: Serial) {
-        if let Some(at) = self.seats.give_back(run, serial) {
+        if let Some((principal, at)) = self.seats.give_back(run, serial) {
+            self.shares.give_back(&self.fleet.0.options.quotas, &principal, &at.pool);
+            self.stirred = true;
             self.recount(&at.agent_id);
         }
     }
@@ -229,6 +243,8 @@ impl Scheduler {
             limit: info.host_limit,
             running,
             takes_blobs: info.takes_blobs,
+            longest: timeouts::of_pool(&self.fleet.0.options.pool_timeouts, &pool_name(info)).largest,
+            confirm: Confirm::of_wire(&info.confirm),
             allowed: self.allowed(info),
             open: if self.table.is_open(agent) { Open::WhileSeen(agent.last_seen.clone()) } else { Open::No },
         }
@@ -236,8 +252,9 @@ impl Scheduler {
 
     /// Hosts and pools for one decision about a run of this principal.
     fn look<'s>(&'s self, asker: &'s Principal, now: Duration) -> Look<'s> {
-        let Self { table, roster, seats, configured, .. } = self;
-        Look { table, roster, seats, configured, asker, now }
+        let Self { table, roster, seats, shares, configured, .. } = self;
+        let quotas = &self.fleet.0.options.quotas;
+        Look { table, roster, seats, shares, quotas, configured, asker, now }
     }
 
     /// Whose runs an agent takes.

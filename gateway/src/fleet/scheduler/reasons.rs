@@ -1,6 +1,8 @@
 //! Why runs wait. Each reason goes as a message to the task of its run, which alone publishes it.
 
-use longhaul_proto::{ids::RunId, ordered_watch::OrderedWatch};
+use std::collections::{BTreeMap, HashMap};
+
+use longhaul_proto::{faults, ids::RunId, ordered_watch::OrderedWatch};
 use tokio::sync::oneshot;
 
 use super::Scheduler;
@@ -9,8 +11,13 @@ use crate::{
         contact::outdated,
         lease::{Lease, Serial, Slot},
     },
-    model::{Need, Principal, QueueReason},
+    model::{Need, Place, Principal, QueueReason, WaitsFor},
+    options::quotas::Holder,
 };
+
+/// So many of those who come first are told at once when their places change, the others with the next tick; each is told of
+/// something that was so when it was said.
+const NEAREST: usize = 256;
 
 /// A run in the queue.
 pub(super) struct Waiting {
@@ -65,6 +72,11 @@ impl Waiting {
         Self { principal, serial, lease_slot, grant, reason, reasons: Reasons::default() }
     }
 
+    /// Whether its task knows no reason yet.
+    fn is_untold(&self) -> bool {
+        self.reasons.now.0.is_empty()
+    }
+
     fn tell(&mut self, why: &QueueReason, now_ms: i64) {
         self.reasons.next(&why.words, now_ms);
         self.reason.send_if_modified(|reason| {
@@ -87,7 +99,7 @@ impl Scheduler {
     fn reason(&self, (principal, need): &(Principal, Need)) -> QueueReason {
         match self.look(principal, self.now()).choose(need) {
             Err(why) => self.in_words(why),
-            Ok(_) => QueueReason::passing("its turn is next".to_owned()),
+            Ok(_) => QueueReason::passing("its turn is next".to_owned()).of(WaitsFor::Turn),
         }
     }
 
@@ -104,36 +116,71 @@ impl Scheduler {
             return QueueReason::passing(words);
         }
         if self.roster.is_empty() {
-            let url = self.fleet.url();
-            return QueueReason::lasting(format!(
-                "no agent is connected: start one with `longhaul agent --gateway {url}`"
-            ));
+            return QueueReason::lasting(format!("no agent is connected: {}", self.fleet.how_an_agent_joins()));
         }
         why
     }
 
-    /// Sends the reason to the task of one waiting run.
-    pub(super) fn tell(&mut self, run: RunId, why: &QueueReason) {
+    /// Sends the task of a run that has just joined the queue the reason for which it waits.
+    pub(super) fn tell_first(&mut self, run: RunId, why: QueueReason) {
+        let why = self.in_words(why);
+        self.stirred = true;
+        if self.queue.len() <= NEAREST {
+            self.tell_places(NEAREST);
+        }
         let now_ms = self.fleet.0.deps.clock.unix_ms();
-        if let Some(waiting) = self.waiting.get_mut(&run) {
-            waiting.tell(why, now_ms);
+        // Where many wait, its place follows with the next tick.
+        if let Some(waiting) = self.waiting.get_mut(&run).filter(|waiting| waiting.is_untold()) {
+            waiting.tell(&why, now_ms);
+        }
+    }
+
+    /// Sends the reasons to the tasks of the waiting runs that come first.
+    pub(super) fn tell_nearest(&mut self) {
+        self.stirred = false;
+        if !faults::bug("waits_told_late") {
+            self.settle();
+            self.tell_places(NEAREST);
         }
     }
 
     /// Sends the reasons to the tasks of all waiting runs.
     pub(super) fn tell_all(&mut self) {
+        self.stirred = false;
+        self.tell_places(usize::MAX);
+    }
+
+    /// Sends the first `most` in the queue their places and reasons.
+    fn tell_places(&mut self, most: usize) {
         if self.queue.len() == 0 {
             return;
         }
         let now_ms = self.fleet.0.deps.clock.unix_ms();
-        let reasons: Vec<QueueReason> = self.queue.lines().map(|(line, _)| self.reason(line)).collect();
-        let Self { queue, waiting, .. } = self;
-        for ((_, runs), why) in queue.lines().zip(reasons) {
-            for run in runs {
-                if let Some(waiting) = waiting.get_mut(run) {
-                    waiting.tell(&why, now_ms);
-                }
+        let reasons: HashMap<&(Principal, Need), QueueReason> =
+            self.queue.lines().map(|line| (line, self.reason(line))).collect();
+        let mut before: BTreeMap<&WaitsFor, (u32, RunId, &Principal)> = BTreeMap::new();
+        let mut told = Vec::new();
+        for (run, line) in self.queue.order(most) {
+            let Some(why) = reasons.get(line) else { continue };
+            let place = why.waits_for.as_deref().map(|waits_for| {
+                let last = before.get(waits_for).copied();
+                let number = last.map_or(1, |(number, ..)| number + 1);
+                before.insert(waits_for, (number, run, &line.0));
+                let of_another = last.filter(|(.., whose)| **whose != line.0).map(|(.., whose)| whose.to_string());
+                Box::new(Place { number, after: last.map(|(_, run, _)| run), of_another })
+            });
+            told.push((run, QueueReason { place, ..why.clone() }));
+        }
+        for (run, why) in told {
+            if let Some(waiting) = self.waiting.get_mut(&run) {
+                waiting.tell(&why, now_ms);
             }
         }
+    }
+
+    /// The seats that these hold, by pool.
+    pub(super) fn held(&self, holders: &[Holder]) -> Vec<BTreeMap<String, u32>> {
+        let pools = |holder| self.shares.pools(holder).map(|(pool, n)| (pool.clone(), n)).collect();
+        holders.iter().map(pools).collect()
     }
 }

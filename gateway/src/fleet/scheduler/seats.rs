@@ -98,8 +98,8 @@ impl Seats {
         self.leases.insert((run, serial), taken);
     }
 
-    /// A lease is over; returns where it was.
-    pub(super) fn give_back(&mut self, run: RunId, serial: Serial) -> Option<Placement> {
+    /// A lease is over; returns whose and where it was.
+    pub(super) fn give_back(&mut self, run: RunId, serial: Serial) -> Option<(Principal, Placement)> {
         let taken = self.leases.remove(&(run, serial))?;
         if let (Some(count), Some(held)) = (self.agents.get_mut(&taken.at.agent_id), self.pools.get_mut(&taken.at.pool))
         {
@@ -112,18 +112,16 @@ impl Seats {
                 self.pools.remove(&taken.at.pool);
             }
         }
-        Some(taken.at)
+        Some((taken.principal, taken.at))
     }
 
-    /// From now on the leases of this run are a principal's.
-    pub(super) fn confirm(&mut self, run: RunId, principal: &Principal) {
+    /// The leases of a run.
+    pub(super) fn of_run(&self, run: RunId) -> Vec<(Serial, Placement)> {
         let its = self.leases.range((run, 0)..=(run, Serial::MAX));
-        let its: Vec<(Serial, Placement)> = its.map(|((_, serial), taken)| (*serial, taken.at.clone())).collect();
-        for (serial, at) in its {
-            self.take(run, serial, principal, &at);
-        }
+        its.map(|((_, serial), taken)| (*serial, taken.at.clone())).collect()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.leases.len()
     }
@@ -163,6 +161,11 @@ impl Seats {
         taken.filter(move |(_, taken)| taken.confirmed || is_heard(&taken.at.agent_id))
     }
 
+    /// All leases, in the order of their runs.
+    pub(super) fn leases(&self) -> impl Iterator<Item = (RunId, &Taken)> {
+        self.leases.iter().map(|((run, _), taken)| (*run, taken))
+    }
+
     /// The pools with leases.
     pub(super) fn pools(&self) -> impl Iterator<Item = &String> {
         self.pools.keys()
@@ -192,7 +195,9 @@ mod tests {
         assert_eq!(in_use(&seats, &[]), 2);
         let holders: Vec<RunId> = seats.holders("lab", |agent| agent == "b").map(|(run, _)| run).collect();
         assert_eq!(holders, [first, first, third]);
-        seats.confirm(second, &ann);
+        for (serial, at) in seats.of_run(second) {
+            seats.take(second, serial, &ann, &at);
+        }
         assert_eq!(in_use(&seats, &[]), 3);
         // Twice the same is one.
         seats.take(first, 1, &ann, &at("b"));

@@ -58,6 +58,10 @@ pub(in crate::fleet) async fn run(fleet: Fleet, ends: Ends) {
         if done.is_err() {
             tracing::error!("a command to the scheduler panicked; it goes on with the next");
         }
+        // Not while more waits to be done: it may change places again.
+        if scheduler.stirred && commands.is_empty() && returned.is_empty() {
+            scheduler.tell_nearest();
+        }
         scheduler.publish();
     }
 }
@@ -69,7 +73,11 @@ impl Scheduler {
                 self.take_seat(run, serial, &principal, &at);
                 self.answer(done, ());
             }
-            Command::Confirm { run, principal } => self.seats.confirm(run, &principal),
+            Command::Confirm { run, principal } => {
+                for (serial, at) in self.seats.of_run(run) {
+                    self.take_seat(run, serial, &principal, &at);
+                }
+            }
             Command::Enqueue(entry) => self.enqueue(*entry),
             Command::AtOnce { new, reply } => self.at_once(*new, reply),
             Command::Principals { known, first_only, done } => {
@@ -126,6 +134,10 @@ impl Scheduler {
             Command::Candidates { principal, need, reply } => {
                 let candidates = self.candidates(&principal, &need);
                 self.answer(reply, candidates);
+            }
+            Command::Held { holders, reply } => {
+                let held = self.held(&holders);
+                self.answer(reply, held);
             }
             Command::Views { reply } => {
                 self.settle();

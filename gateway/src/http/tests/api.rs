@@ -150,7 +150,8 @@ async fn events_tell_the_state_and_end_with_the_run() {
     assert_eq!((status, text), (200, json!("")), "an ended run does not make anybody wait");
     let (_, numbers) = client.api("GET", "/metrics", "").await;
     let numbers = numbers.as_str().unwrap();
-    assert!(numbers.contains("longhaul_runs_ended_total{state=\"cancelled\",result=\"cancellation\"} 1"), "{numbers}");
+    let ended = "longhaul_runs_ended_total{cause=\"cancel_requested\",result=\"cancellation\",state=\"cancelled\"} 1\n";
+    assert!(numbers.contains(ended), "{numbers}");
     assert!(numbers.contains("longhaul_followers 0"), "{numbers}");
     world.stop().await;
 }

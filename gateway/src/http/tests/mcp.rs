@@ -126,6 +126,7 @@ async fn without_a_token_the_headers_come_early_and_the_answer_follows() {
         answer.head
     );
     answer.until(": accepted\n\n: waiting\n\n: waiting\n\n").await;
+    assert!(world.counted("longhaul_mcp_flushed_early_total"));
     client.api("POST", &format!("/api/v1/runs/{id}/cancel"), "").await;
     let (text, _) = said(&answer.whole().await.1);
     assert!(text.starts_with("cancelled"), "{text}");
@@ -183,6 +184,7 @@ async fn mistakes_and_panics_are_answered() {
         }
     };
     check("test_panic", json!({}), &["Runs are safe", "stata_runs"]).await;
+    assert!(world.counted("longhaul_mcp_panics_total"));
     check("stata_run_file", json!({"file_path": 3}), &["`file_path`", "a string", "\"/home/"]).await;
     check(
         "stata_run_selection",

@@ -181,6 +181,7 @@ async fn cut_and_resumed(modern: bool) {
     assert_eq!(response(&resumed.1)["id"], 7);
     assert!(said(&resumed.1).0.starts_with("cancelled · display 1 · run "), "{}", resumed.1);
     is_seen(&world, &run).await;
+    assert!(world.counted("longhaul_mcp_resumed_total"));
     world.stop().await;
 }
 
@@ -233,24 +234,24 @@ async fn after_a_restart(modern: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_was_cut_is_resumed_by_its_caller_alone() {
-    cut_and_resumed(true).await;
+    Box::pin(cut_and_resumed(true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_was_cut_is_resumed_by_its_caller_alone_in_the_older_era() {
-    cut_and_resumed(false).await;
+    Box::pin(cut_and_resumed(false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_ended_while_its_caller_was_away_is_told() {
-    finished_while_cut(true).await;
-    finished_while_cut(false).await;
+    Box::pin(finished_while_cut(true)).await;
+    Box::pin(finished_while_cut(false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_came_back_resumes_calls() {
-    after_a_restart(true).await;
-    after_a_restart(false).await;
+    Box::pin(after_a_restart(true)).await;
+    Box::pin(after_a_restart(false)).await;
 }
 
 /// The status of the answer to a call that broke off after its first progress and is resumed.
@@ -268,14 +269,14 @@ async fn resumed_from_its_first_progress() -> u16 {
 
 #[tokio::test]
 async fn what_an_event_stands_for_is_noted_before_it_is_sent() {
-    assert_eq!(resumed_from_its_first_progress().await, 200);
+    assert_eq!(Box::pin(resumed_from_its_first_progress()).await, 200);
 }
 
 #[cfg(feature = "faults")]
 #[tokio::test]
 async fn control_an_event_that_stands_for_nothing_cannot_be_resumed() {
     let _bug = longhaul_proto::faults::enter("bug=own_answers_not_noted");
-    assert_eq!(resumed_from_its_first_progress().await, 404);
+    assert_eq!(Box::pin(resumed_from_its_first_progress()).await, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

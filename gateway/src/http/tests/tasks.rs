@@ -63,6 +63,7 @@ async fn a_client_that_declares_tasks_gets_one_and_nobody_else_can_use_it() {
     let task = begin(&anna, json!({"selection": "display 1"})).await;
     assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")), "{task}");
     assert_eq!((&task["pollIntervalMs"], &task["ttlMs"]), (&json!(2000), &Value::Null), "{task}");
+    assert!(world.counted("longhaul_mcp_tasks_total"));
     let handle = task["taskId"].as_str().unwrap();
     let (_, runs) = anna.api("GET", "/api/v1/runs", "").await;
     let run = runs["runs"][0]["run_id"].as_str().unwrap();

@@ -30,7 +30,10 @@ async fn a_wait_with_no_end_in_sight_is_answered_to_every_client_that_did_not_as
     assert!(!is_error && text.starts_with("still queued"), "{text}");
     let url = &world.gateway.url;
     for words in [
-        format!("no agent is connected: start one with `longhaul agent --gateway {url}`"),
+        format!(
+            "no agent is connected: start one with `longhaul agent --gateway {url}`, or let an operator invite one (`longhaul agents \
+             invite NAME`)"
+        ),
         "It does not start by waiting alone".to_owned(),
         "stata_hosts".to_owned(),
         "stata_wait(runs: ".to_owned(),

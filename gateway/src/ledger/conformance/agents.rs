@@ -105,6 +105,8 @@ pub(super) async fn an_invitation_is_used_once(ledger: &dyn Ledger) {
     }
     assert!(!of("c", pin(12, 62)).await.unwrap(), "it was withdrawn");
     let used = InvitationRecord { used: Some((40, Fingerprint([11; 32]))), ..invitation("a", 20) };
+    assert_eq!(ledger.invitation(used.digest.clone()).await.unwrap().as_ref(), Some(&used));
+    assert_eq!(ledger.invitation("0".repeat(64)).await.unwrap(), None);
     let withdrawn = InvitationRecord { withdrawn_ms: Some(60), ..invitation("c", 30) };
     assert_eq!(ledger.invitations().await.unwrap(), [invitation("b", 10), used, withdrawn]);
     let guests = ledger.pins().await.unwrap().into_iter().filter(|pin| pin.agent_id.starts_with("guest"));

@@ -48,3 +48,49 @@ pub(super) async fn no_change_is_missed(ledger: &dyn Ledger) {
     let next = running(ledger, new_run("ann")).await;
     assert_eq!(since(ledger, cursor).await.0, [next]);
 }
+
+/// All steps after a place, read in pages of two, and the place of the last.
+async fn steps(ledger: &dyn Ledger, mut at: StepCursor) -> (Vec<StepRow>, StepCursor) {
+    let mut all = Vec::new();
+    loop {
+        let page = ledger.steps_since(at, 2).await.unwrap();
+        assert!(page.windows(2).all(|w| w[0].cursor() < w[1].cursor()) && page.iter().all(|step| step.cursor() > at));
+        let Some(last) = page.last() else { return (all, at) };
+        at = last.cursor();
+        all.extend(page);
+    }
+}
+
+pub(super) async fn each_step_is_told_once(ledger: &dyn Ledger) {
+    let from = ledger.latest_step().await.unwrap();
+    assert_eq!(steps(ledger, from).await, (vec![], from), "nothing comes after the latest");
+    let first = running(ledger, new_run("ann")).await;
+    let second = running(ledger, new_run("ben")).await;
+    let (told, at) = steps(ledger, from).await;
+    let mut wanted = Vec::new();
+    for (run, whose) in [(first, "ann"), (second, "ben")] {
+        let attempts = ledger.attempts(run).await.unwrap();
+        for step in ledger.history(run).await.unwrap() {
+            let given = attempts.iter().find(|attempt| Some(attempt.number) == step.attempt);
+            wanted.push((run, Principal::local(whose), given.map_or("", |given| &given.at.host).to_owned(), step));
+        }
+    }
+    let told: Vec<_> = told.into_iter().map(|row| (row.run, row.principal, row.host, row.step)).collect();
+    assert_eq!(told, wanted);
+    assert_eq!(ledger.latest_step().await.unwrap(), at);
+    assert_eq!(at.to_string().parse(), Ok(at));
+    // What is no step has no place among them.
+    ledger
+        .request_cancel(first, CancelIntent { by: "ann".to_owned(), at_ms: 10, mode: CancelMode::Break })
+        .await
+        .unwrap();
+    assert!(steps(ledger, at).await.0.is_empty());
+    end(ledger, first, 20, true).await;
+    let (told, at) = steps(ledger, at).await;
+    assert!(told.len() == 1 && told[0].run == first && told[0].step.state.is_end(), "{told:?}");
+    // Those of a removed run are gone, and later ones come after the same place.
+    assert!(ledger.remove(first, 30).await.unwrap());
+    assert!(steps(ledger, from).await.0.iter().all(|step| step.run == second));
+    end(ledger, second, 40, true).await;
+    assert_eq!(steps(ledger, at).await.0.len(), 1);
+}

@@ -6,7 +6,9 @@ mod changes;
 mod do_files;
 mod joining;
 mod leases;
+mod notifications;
 mod principals;
+mod quotas;
 mod resolving;
 mod run_files;
 mod runs;
@@ -27,8 +29,9 @@ use longhaul_proto::{
 use super::{
     Adoption, AgentRecord, AttemptEnd, AttemptRow, CALL, Dedupe, DrainRecord, HolderKind, Inserted, InvitationRecord,
     JoinedBy, KEEP_INVITATIONS_MS, LeaseChange, LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy,
-    NewRun, PinRecord, PinState, Read, Rotation, RunFilter, SecretBefore, Stash, TokenRecord, Transition, agreement,
-    memory::MemoryLedger, sqlite::SqliteLedger,
+    NewRun, Notification, NotificationKey, NotificationState, PinRecord, PinState, Read, ReceiverAdded, ReceiverRecord,
+    Rotation, RunFilter, SecretBefore, SigningChange, Stash, StepCursor, StepRow, TokenRecord, Transition, Tried,
+    agreement, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::model::{
     Asked, Attempt, AttemptRecord, CancelIntent, Condition, Detail, End, Origin, OutputLengths, Owner, Placement,
@@ -59,6 +62,7 @@ fn run_of(principal: &Principal) -> NewRun {
         dedupe: Dedupe { shape: run.to_string(), code: "c0de".to_owned(), join_since_ms: Some(0), ..Dedupe::default() },
         lease: LeaseChange::Keep,
         blobs: Vec::new(),
+        receivers: Vec::new(),
     }
 }
 
@@ -77,7 +81,7 @@ fn step(run: RunId, from: (RunState, u32), to: (RunState, u32), cause: Cause, at
         _ => LeaseChange::Free,
     };
     let (detail, owner) = (after(to.1), Owner::default());
-    Transition { run, from: from.0, from_attempt, to: to.0, cause, at_ms, detail, lease, owner }
+    Transition { run, from: from.0, from_attempt, to: to.0, cause, at_ms, detail, lease, owner, told: None }
 }
 
 /// Brings a run to `running` under attempt 1.
@@ -97,6 +101,13 @@ pub(super) async fn end(ledger: &dyn Ledger, run: RunId, at_ms: i64, complete: b
     let mut end = step(run, (Running, 1), (Succeeded, 1), Cause::Completed, at_ms);
     end.detail.end = End { output: OutputLengths { log: 7, console: 0 }, complete, ..End::default() };
     ledger.transition(end).await.unwrap();
+}
+
+/// A run that ended at this time, which is told.
+pub(crate) async fn ended_run(ledger: &dyn Ledger, subject: &str, at_ms: i64) {
+    let run = running(ledger, new_run(subject)).await;
+    let end = step(run, (Running, 1), (Succeeded, 1), Cause::Completed, at_ms);
+    ledger.transition(Transition { told: Some("{}".to_owned()), ..end }).await.unwrap();
 }
 
 async fn ends_as(ledger: &dyn Ledger, run: RunId, to: RunState, cause: Cause, at_ms: i64) {
@@ -119,6 +130,8 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     runs::a_step_names_what_it_expects(ledger).await;
     runs::a_run_may_begin_as_it_is_recorded(ledger).await;
     if writes == Writes::Answered {
+        quotas::room_for_new_runs(ledger).await;
+        quotas::kept_bytes_follow_the_records(ledger).await;
         runs::a_run_is_recorded_once(ledger).await;
         runs::of_many_who_want_the_same_step_one_gets_it(ledger).await;
     }
@@ -149,6 +162,7 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     leases::each_attempt_has_a_row_and_a_lease_as_long_as_it_may_run(ledger).await;
     leases::a_lease_may_be_freed_and_taken_between_steps(ledger).await;
     changes::no_change_is_missed(ledger).await;
+    changes::each_step_is_told_once(ledger).await;
     blobs::an_upload_is_its_principals_until_it_is_finished(ledger).await;
     blobs::what_a_run_holds_stays_with_its_record(ledger).await;
     do_files::what_a_run_entered_stays_with_its_record(ledger).await;
@@ -159,6 +173,8 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     blobs::one_principal_has_so_many_blobs_and_bytes(ledger).await;
     blobs::an_adopted_run_brings_what_it_holds(ledger).await;
     blobs::some_are_left(ledger).await;
+    notifications::an_end_is_told_with_its_record(ledger).await;
+    notifications::a_principal_has_its_own_receivers_and_signature(ledger).await;
     assert_eq!(agreement::disagreements(ledger).await.unwrap(), Vec::<String>::new());
     // Last: what was begun before is moved by another gateway from here on.
     leases::a_run_is_moved_by_its_last_owner_alone(ledger).await;

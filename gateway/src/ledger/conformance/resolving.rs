@@ -11,8 +11,8 @@ use super::*;
 use crate::{
     ledger::{
         AgentStore, Answer, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore, DoFileStore, DoFiles, Ended,
-        Finished, InvitationStore, LeaseStore, NewUpload, RunFileStore, RunFiles, RunStore, StashStore, TokenStore,
-        TransitionRow, UpkeepStore, Upload, UploadBegun,
+        Finished, InvitationStore, LeaseStore, NewUpload, NotificationStore, QuotaStore, RunFileStore, RunFiles,
+        RunStore, Signing, StashStore, TokenStore, TransitionRow, UpkeepStore, Upload, UploadBegun, Usage, Waiting,
         methods::methods,
         unreliable::{Strikes, UnreliableLedger},
     },
@@ -133,7 +133,11 @@ impl LeaseStore for Resolving {
 }
 
 impl ChangeStore for Resolving {
-    methods! { read changes_since(seq: u64, limit: u32) -> Vec<Change>; }
+    methods! {
+        read changes_since(seq: u64, limit: u32) -> Vec<Change>;
+        read steps_since(after: StepCursor, limit: u32) -> Vec<StepRow>;
+        read latest_step() -> StepCursor;
+    }
 }
 
 impl UpkeepStore for Resolving {
@@ -177,6 +181,7 @@ impl InvitationStore for Resolving {
     methods! {
         write invite(invitation: InvitationRecord) -> ();
         read invitations() -> Vec<InvitationRecord>;
+        read invitation(digest: String) -> Option<InvitationRecord>;
         write withdraw_invitation(digest: String, at_ms: i64) -> bool;
         write use_invitation(digest: String, pin: PinRecord) -> bool;
     }
@@ -200,6 +205,10 @@ impl StashStore for Resolving {
         write stash_remove(kind: &'a str, name: &'a str) -> ();
         write stash_sweep(before_ms: i64, most: u32) -> ();
     }
+}
+
+impl QuotaStore for Resolving {
+    methods! { read usage(of: Vec<Principal>, since_ms: i64, most: u32) -> Usage; }
 }
 
 impl BlobStore for Resolving {
@@ -229,6 +238,21 @@ impl RunFileStore for Resolving {
         write note_files(run: RunId, left: RunFiles) -> bool;
         read files(run: RunId) -> Option<RunFiles>;
         read files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
+    }
+}
+
+impl NotificationStore for Resolving {
+    methods! {
+        write tell(run: RunId, receivers: Vec<String>) -> bool;
+        sure receiver_add(receiver: ReceiverRecord, most: u32) -> ReceiverAdded;
+        write receiver_remove(principal: Principal, address: String) -> bool;
+        read receivers(principal: &'a Principal) -> Vec<ReceiverRecord>;
+        read notifications_due(now_ms: i64, limit: u32) -> Vec<Notification>;
+        read notifications_waiting() -> Waiting;
+        sure notification_tried(of: NotificationKey, tried: Tried) -> bool;
+        read notifications_of(principal: &'a Principal, limit: u32) -> Vec<Notification>;
+        sure notification_sweep(before_ms: i64, limit: u32) -> u32;
+        sure signing(principal: Principal, change: SigningChange) -> Signing;
     }
 }
 

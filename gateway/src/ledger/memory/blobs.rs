@@ -45,7 +45,7 @@ impl State {
     }
 
     /// What the principal has.
-    fn used(&self, principal: &Principal) -> BlobBounds {
+    pub(super) fn used(&self, principal: &Principal) -> BlobBounds {
         let named = self.blobs.keys().filter(|digest| self.counts(principal, **digest));
         let named = named.filter_map(|digest| self.blobs.get(digest)).map(|blob| blob.bytes);
         let open = self.uploads.iter().filter(|((p, _), _)| p == principal).map(|(_, (upload, _))| upload.bytes);

@@ -19,6 +19,10 @@ impl InvitationStore for MemoryLedger {
         self.answer(|state| Ok(state.invitations.clone()))
     }
 
+    fn invitation(&self, digest: String) -> Answer<'_, Option<InvitationRecord>> {
+        self.answer(|state| Ok(state.invitations.iter().find(|known| known.digest == digest).cloned()))
+    }
+
     fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool> {
         self.answer(|state| {
             let unused = |of: &&mut InvitationRecord| of.digest == digest && of.used.is_none();

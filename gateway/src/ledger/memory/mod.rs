@@ -7,6 +7,8 @@ mod changes;
 mod do_files;
 mod invitations;
 mod leases;
+mod notifications;
+mod quotas;
 mod run_files;
 mod runs;
 mod stashes;
@@ -14,7 +16,7 @@ mod tokens;
 mod upkeep;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,7 +25,8 @@ use longhaul_proto::{digest::ContentDigest, ids::RunId, transport::Fingerprint, 
 
 use super::{
     AgentRecord, Answer, AttemptRow, Blob, Dedupe, DoFiles, DrainRecord, InvitationRecord, LeaseHolder, LeaseRecord,
-    Ledger, LedgerError, MirrorCopy, PinRecord, RunFiles, Stash, TokenRecord, TransitionRow, Upload,
+    Ledger, LedgerError, MirrorCopy, Notification, NotificationKey, PinRecord, ReceiverRecord, RunFiles, Signing,
+    Stash, StepCursor, TokenRecord, TransitionRow, Upload,
 };
 use crate::model::{Principal, Record, Removed};
 
@@ -50,6 +53,11 @@ struct State {
     uploaded: BTreeMap<(Principal, ContentDigest), i64>,
     /// What is being uploaded, and when that was last used.
     uploads: BTreeMap<(Principal, ContentDigest), (Upload, i64)>,
+    receivers: BTreeMap<(Principal, String), ReceiverRecord>,
+    notifications: BTreeMap<NotificationKey, Notification>,
+    signing: BTreeMap<Principal, Signing>,
+    /// The run of each step.
+    steps: BTreeMap<StepCursor, RunId>,
     /// The number of the latest change, and the latest epoch.
     changes: u64,
     epoch: u64,
@@ -73,6 +81,8 @@ struct Row {
     do_files: Option<DoFiles>,
     /// What it left.
     files: Option<RunFiles>,
+    /// Who is told of its end, besides the receivers of its principal.
+    receivers: BTreeSet<String>,
 }
 
 impl MemoryLedger {

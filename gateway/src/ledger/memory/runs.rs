@@ -60,6 +60,7 @@ impl State {
         if new.dedupe.only_join {
             return Err(LedgerError::Full);
         }
+        self.room(&new.dedupe.rooms, new.record.state == RunState::Queued)?;
         if self.runs.contains_key(&run) {
             return Err(LedgerError::Lost(run));
         }
@@ -83,8 +84,10 @@ impl State {
             blobs: new.blobs,
             do_files: None,
             files: None,
+            receivers: new.receivers.into_iter().collect(),
         };
         self.runs.insert(run, row);
+        self.place_steps(run, 0);
         Ok(Inserted::New)
     }
 
@@ -118,7 +121,11 @@ impl State {
         let (state, cause, at_ms) = (step.to, step.cause, step.at_ms);
         row.history.push(TransitionRow { n, state, cause, attempt, at_ms });
         self.change_lease(step.lease, step.run, attempt.zip(placement), at_ms);
+        if let Some(body) = &step.told {
+            self.tell_end(step.run, n, at_ms, body);
+        }
         self.note_change(step.run);
+        self.place_steps(step.run, n as usize);
         Ok(())
     }
 }

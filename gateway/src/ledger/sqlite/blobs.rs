@@ -110,7 +110,7 @@ fn file_of(row: &SqliteRow) -> Result<BlobFile, LedgerError> {
 }
 
 /// Digest, file and length.
-fn blob_of(row: &SqliteRow) -> Result<Blob, LedgerError> {
+pub(super) fn blob_of(row: &SqliteRow) -> Result<Blob, LedgerError> {
     Ok(Blob { file: file_of(row)?, bytes: number(row, 2)? })
 }
 

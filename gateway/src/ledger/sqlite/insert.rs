@@ -1,11 +1,11 @@
 //! Recording a run, unless an earlier one answers.
 
-use longhaul_proto::{api::Joined, faults, ids::RunId};
+use longhaul_proto::{api::Joined, faults, ids::RunId, state::RunState};
 use prost::Message;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    attempts, blobs, leases,
+    attempts, blobs, leases, notifications, quotas,
     row::{number, parse},
     statements::{CHANGE, Statements},
     writer::Applied,
@@ -30,6 +30,7 @@ pub(super) async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied<I
     if new.dedupe.only_join {
         return Err(LedgerError::Full.into());
     }
+    quotas::check(db, &new.dedupe.rooms, new.record.state == RunState::Queued).await?;
     if !faults::bug("holds_are_not_checked") {
         blobs::may_hold(db, &new.record.principal, &new.blobs).await?;
     }
@@ -78,7 +79,8 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
         .if_written();
     for step in &steps {
         statements
-            .add("INSERT INTO transitions(run, n, state, cause, attempt, at) SELECT ?, ?, ?, ?, ?, ?")
+            .add("INSERT INTO transitions(run, n, state, cause, attempt, at, change) SELECT ?, ?, ?, ?, ?, ?, ")
+            .and(CHANGE)
             .bind(&*run)
             .bind(step.n)
             .bind(step.state.as_str())
@@ -91,6 +93,7 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
         attempts::insert(&mut statements, record.run, &attempt);
     }
     leases::change(&mut statements, new.lease, record.run, &record.detail, record.created_ms);
+    notifications::of_run(&mut statements, record.run, &new.receivers);
     for key in &new.names() {
         // An imported run is older than any run that has its key now.
         name_run(&mut statements, &record.principal, key, record.run, Binding::Replace);

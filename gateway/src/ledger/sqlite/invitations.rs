@@ -46,6 +46,15 @@ impl InvitationStore for SqliteLedger {
         .boxed()
     }
 
+    fn invitation(&self, digest: String) -> Answer<'_, Option<InvitationRecord>> {
+        async move {
+            let found = sqlx::query("SELECT * FROM invitations WHERE digest = ?").bind(digest);
+            let found = found.fetch_optional(&self.readers).await.map_err(storage)?;
+            found.map(|row| invitation(&row)).transpose()
+        }
+        .boxed()
+    }
+
     fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool> {
         self.write((digest, at_ms), |db, (digest, at_ms)| {
             let withdraw =

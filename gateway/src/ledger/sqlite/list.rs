@@ -18,7 +18,7 @@ use crate::{
 
 /// Above every id.
 const END: &str = "~";
-/// How far the time in an id may lie before the one at which its run was recorded, ms.
+/// How far the time in an id may lie from the one at which its run was recorded, ms.
 const APART_MS: i64 = 24 * 3600 * 1000;
 /// The words of so many runs are searched for a text, the newest that the rest of the filter leaves: a text that is nowhere
 /// must not keep a reader busy for as long as there are records.
@@ -64,7 +64,9 @@ fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &ListQuery, state: Option<R
 /// What an index knows.
 fn indexed(sql: &mut QueryBuilder<Sqlite>, query: &ListQuery, state: Option<RunState>) {
     let which = &query.which;
-    sql.push("WHERE run < ").push_bind(query.before.map_or_else(|| END.to_owned(), |run| run.to_string()));
+    let before = query.before.map_or_else(|| END.to_owned(), |run| run.to_string());
+    let until = which.until_ms.map(|until| first_at(until.saturating_add(APART_MS)));
+    sql.push("WHERE run < ").push_bind(until.map_or(before.clone(), |until| until.min(before)));
     of_principal(sql, query.principal.as_ref());
     if let Some(state) = state {
         sql.push(" AND state = ").push_bind(state.as_str());
@@ -75,6 +77,12 @@ fn indexed(sql: &mut QueryBuilder<Sqlite>, query: &ListQuery, state: Option<RunS
     }
     if let Some(host) = &which.host {
         sql.push(" AND host <> '' AND host = ").push_bind(host.clone());
+    }
+    if let Some(pool) = &which.pool {
+        sql.push(" AND pool <> '' AND pool = ").push_bind(pool.clone());
+    }
+    if let Some(until) = which.until_ms {
+        sql.push(" AND created < ").push_bind(until);
     }
     if let Some(since) = which.since_ms {
         sql.push(" AND created >= ").push_bind(since);

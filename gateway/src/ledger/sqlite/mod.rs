@@ -7,12 +7,15 @@ mod agents;
 mod attempts;
 mod blobs;
 mod changes;
+mod copy;
 mod do_files;
 mod insert;
 mod invitations;
 mod leases;
 mod list;
 mod local_disk;
+mod notifications;
+mod quotas;
 mod row;
 mod run_files;
 mod runs;
@@ -39,7 +42,10 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, mpsc};
 
+pub use copy::{Named, NamedRun};
+
 use super::{Answer, Ledger, LedgerError};
+use crate::metrics::LedgerNumbers;
 use writer::{Message, Work, Writer};
 
 /// Readers beside the writer; SQLite reads in parallel under WAL, and more readers than cores bring nothing.
@@ -75,6 +81,19 @@ impl SqliteLedger {
     /// # Errors
     /// When the folder is on a network file system, the file is newer than this program, or cannot be written.
     pub async fn open(folder: &Path, cluster_id: &str, tasks: &Tasks) -> Result<Self, LedgerError> {
+        Self::open_measured(folder, cluster_id, tasks, None).await
+    }
+
+    /// As [`SqliteLedger::open`]; what its transactions take goes into `numbers`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_measured(
+        folder: &Path,
+        cluster_id: &str,
+        tasks: &Tasks,
+        numbers: Option<LedgerNumbers>,
+    ) -> Result<Self, LedgerError> {
         local_disk::refuse_network(folder)?;
         let path = folder.join("ledger.sqlite");
         // SQLite gives its side files the mode of the main file, so that mode must be right from the start.
@@ -106,7 +125,7 @@ impl SqliteLedger {
             .await
             .map_err(storage)?;
         let (jobs, inbox) = mpsc::channel(WAITING_JOBS);
-        let writer = tasks.spawn(Writer::new(connection, inbox).run());
+        let writer = tasks.spawn(Writer::new(connection, inbox, numbers).run());
         Ok(Self { cluster_id, readers, jobs, writer: Mutex::new(Some(writer)) })
     }
 

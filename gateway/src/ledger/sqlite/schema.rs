@@ -258,7 +258,56 @@ CREATE TABLE invitations(
 ALTER TABLE pins ADD COLUMN joined TEXT NOT NULL DEFAULT 'secret';
 ALTER TABLE pins ADD COLUMN serves TEXT;
 ",
+    r"
+-- Bytes of the output of ended runs that are kept of each principal, which the triggers count.
+CREATE TABLE kept_usage(
+    principal TEXT NOT NULL, issuer TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY(principal, issuer)
+) WITHOUT ROWID;
+INSERT INTO kept_usage(principal, issuer, bytes)
+SELECT principal, issuer, sum(CASE WHEN json_valid(detail)
+    THEN coalesce(json_extract(detail, '$.log_len'), 0) + coalesce(json_extract(detail, '$.console_len'), 0) ELSE 0 END)
+FROM runs WHERE finished > 0 GROUP BY principal, issuer;
+CREATE TRIGGER output_kept AFTER INSERT ON runs WHEN new.finished > 0 BEGIN
+    INSERT INTO kept_usage(principal, issuer, bytes)
+    SELECT new.principal, new.issuer, CASE WHEN json_valid(new.detail) THEN
+        coalesce(json_extract(new.detail, '$.log_len'), 0) + coalesce(json_extract(new.detail, '$.console_len'), 0) ELSE 0 END
+    WHERE true
+    ON CONFLICT(principal, issuer) DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER output_changed AFTER UPDATE OF detail, finished, principal, issuer ON runs
+WHEN old.finished > 0 OR new.finished > 0 BEGIN
+    UPDATE kept_usage SET bytes = bytes - CASE WHEN json_valid(old.detail) THEN
+        coalesce(json_extract(old.detail, '$.log_len'), 0) + coalesce(json_extract(old.detail, '$.console_len'), 0) ELSE 0 END
+    WHERE principal = old.principal AND issuer = old.issuer AND old.finished > 0;
+    INSERT INTO kept_usage(principal, issuer, bytes)
+    SELECT new.principal, new.issuer, CASE WHEN json_valid(new.detail) THEN
+        coalesce(json_extract(new.detail, '$.log_len'), 0) + coalesce(json_extract(new.detail, '$.console_len'), 0) ELSE 0 END
+    WHERE new.finished > 0
+    ON CONFLICT(principal, issuer) DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER output_removed AFTER DELETE ON runs WHEN old.finished > 0 BEGIN
+    UPDATE kept_usage SET bytes = bytes - CASE WHEN json_valid(old.detail) THEN
+        coalesce(json_extract(old.detail, '$.log_len'), 0) + coalesce(json_extract(old.detail, '$.console_len'), 0) ELSE 0 END
+    WHERE principal = old.principal AND issuer = old.issuer;
+END;
+",
+    r"
+-- Steps of runs have the number of the change that made them (0 = made by an earlier version), and runs are found by the
+-- pool whose seat they took.
+ALTER TABLE transitions ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX transitions_change ON transitions(change, n) WHERE change > 0;
+CREATE INDEX runs_pool ON runs(pool, run) WHERE pool <> '';
+",
+    include_str!("schema/notifications.sql"),
 ];
+
+/// The newest format that this program knows.
+pub(super) fn known() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+/// The first format with blobs.
+pub(super) const WITH_BLOBS: i64 = 8;
 
 /// Migrates the file to the newest format.
 ///
@@ -314,7 +363,7 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 13] = [
+    const PUBLISHED: [&str; 16] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
@@ -328,6 +377,9 @@ mod tests {
         "d4a448cfdf153b0cba14d751832fc8c2cf748c4ff4d0c249ad864c181335e60f",
         "372fd87a76eac9ac17687e8c1d560af50b8539285ab466ae3113e09f444b10c9",
         "903d401bcfb3b36602867461fa66f7906d21f6a3a0476d022d5dff10dc1edbd5",
+        "3bf614f2b7bab654769e3a772b6c973eb66fd23bccfd97bf9485ca074a816499",
+        "6bae47dd18c082938928491570a1be6ebf9131c15d29a2de8af0baff7eb55b7c",
+        "d92bcf175085c210aef54f2229e7f6df4662ac53a7889432c3cffb89b2334112",
     ];
 
     #[test]

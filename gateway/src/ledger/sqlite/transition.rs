@@ -4,7 +4,7 @@ use longhaul_proto::state::RunState;
 use sqlx::SqliteConnection;
 
 use super::{
-    attempts, leases,
+    attempts, leases, notifications,
     row::number,
     statements::{CHANGE, Statements},
     writer::Applied,
@@ -46,8 +46,8 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     statements.bind(&*run).bind(step.from.as_str()).bind(number(step.from_attempt)).bind(leases::epoch(&step.owner));
     statements
         .add(
-            "INSERT INTO transitions(run, n, state, cause, attempt, at) \
-             SELECT run, steps - 1, ?, ?, ?, ? FROM runs WHERE run = ?",
+            "INSERT INTO transitions(run, n, state, cause, attempt, at, change) \
+             SELECT run, steps - 1, ?, ?, ?, ?, changed FROM runs WHERE run = ?",
         )
         .bind(step.to.as_str())
         .bind(step.cause.as_str())
@@ -57,6 +57,9 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
         .and_if_written();
     attempts::step(&mut statements, step);
     leases::change(&mut statements, step.lease, step.run, &step.detail, step.at_ms);
+    if let Some(body) = &step.told {
+        notifications::tell_end(&mut statements, step.run, step.at_ms, body);
+    }
     match statements.execute(db).await? {
         rows if rows.any() => Ok(()),
         _ => Err(LedgerError::Lost(step.run).into()),

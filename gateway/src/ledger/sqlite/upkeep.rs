@@ -266,6 +266,7 @@ async fn remove(db: &mut SqliteConnection, run: &str, at_ms: i64) -> Result<(), 
         "DELETE FROM transitions WHERE run = ?",
         "DELETE FROM keys WHERE run = ?",
         "DELETE FROM attempts WHERE run = ?",
+        "DELETE FROM run_receivers WHERE run = ?",
         "DELETE FROM leases WHERE kind = 'run' AND holder = ?",
     ] {
         sqlx::query(delete).bind(run).execute(&mut *db).await?;

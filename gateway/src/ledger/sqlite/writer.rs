@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use longhaul_proto::faults;
+use longhaul_proto::{clock::Clock, faults};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::ledger::LedgerError;
+use crate::{ledger::LedgerError, metrics::LedgerNumbers};
 
 /// Most jobs of one transaction: committing that many takes milliseconds, so that every caller's wait stays short.
 const BATCH: usize = 256;
@@ -107,11 +107,17 @@ pub(super) struct Writer {
     inbox: mpsc::Receiver<Message>,
     /// A transaction is open. The next one is opened early, and holds nothing until its first statement.
     in_transaction: bool,
+    clock: Clock,
+    numbers: Option<LedgerNumbers>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, inbox: mpsc::Receiver<Message>) -> Self {
-        Self { connection, inbox, in_transaction: false }
+    pub(super) fn new(
+        connection: SqliteConnection,
+        inbox: mpsc::Receiver<Message>,
+        numbers: Option<LedgerNumbers>,
+    ) -> Self {
+        Self { connection, inbox, in_transaction: false, clock: Clock::system(), numbers }
     }
 
     pub(super) async fn run(mut self) {
@@ -153,12 +159,17 @@ impl Writer {
 
     /// Executes all jobs in one transaction and answers them; at an error none is executed and all remain in `jobs`.
     async fn batch(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), sqlx::Error> {
+        let began = self.clock.monotonic();
         if let Err(error) = self.transact(jobs).await {
             // After some errors, such as a full disk, SQLite has already rolled back; then this fails, which is fine.
             // The transactions are plain statements for this reason: a wrapper that counts them would wait for this
             // one for ever.
             let _ = self.roll_back().await;
             return Err(error);
+        }
+        if let Some(numbers) = &self.numbers {
+            numbers.commit.record(self.clock.monotonic().saturating_sub(began));
+            numbers.batch.value(jobs.len() as f64, &[]);
         }
         jobs.drain(..).for_each(Job::committed);
         Ok(())
@@ -207,7 +218,7 @@ mod tests {
             sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(db).await.unwrap();
         };
         let (_sender, inbox) = mpsc::channel(1);
-        let mut writer = Writer::new(connection, inbox);
+        let mut writer = Writer::new(connection, inbox, None);
         let large = || {
             let (job, answer) = job("x".repeat(1 << 20), |db, body| {
                 async move {
@@ -255,7 +266,7 @@ mod tests {
             })
             .into();
         sender.try_send(Message::Close).map_err(drop).unwrap();
-        Writer::new(connection, inbox).run().await;
+        Writer::new(connection, inbox, None).run().await;
         let mut told = Vec::new();
         for answer in answers {
             told.push(match answer.await.unwrap() {

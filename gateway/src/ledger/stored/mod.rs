@@ -4,6 +4,7 @@
 //! and the dead attempts in a list. Fields are added, and none changes its meaning. What the columns of `runs` have is
 //! taken from there: the last attempt, its agent and its pool.
 
+mod dead;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +17,11 @@ use longhaul_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::dead::StoredDead;
 use super::LedgerError;
 use crate::model::{
-    Asked, Attempt, AttemptRecord, Conditions, Death, Detail, Diagnosis, End, Execution, Need, Origin, OutputLengths,
-    Placement, Principal, QueueRecord,
+    Asked, Attempt, AttemptRecord, Conditions, Detail, Diagnosis, End, Execution, Need, Origin, OutputLengths,
+    Placement, Principal, QueueRecord, Urgency,
 };
 
 /// The last attempt as the columns have it.
@@ -66,6 +68,8 @@ struct StoredDetail {
     found_sha256: Option<String>,
     client: String,
     timeout_ms: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    timeout_of: String,
     queue_timeout_ms: u64,
     waited_ms: u64,
     waited_for: String,
@@ -118,6 +122,12 @@ struct StoredDetail {
     wanted_cores: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cores: Option<u32>,
+    #[serde(skip_serializing_if = "api::Priority::is_normal")]
+    priority: api::Priority,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    priority_reason: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    priority_between: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     egress: Option<Egress>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -148,29 +158,6 @@ impl From<StoredLengths> for OutputLengths {
     }
 }
 
-/// An attempt that is proven dead.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct StoredDead {
-    attempt: u32,
-    agent_id: String,
-    host: String,
-    how: String,
-    log_len: u64,
-    log_sha256: String,
-    console_len: u64,
-    console_sha256: String,
-    complete: bool,
-    view: Option<api::ViewRange>,
-    /// Added later, as are the next two: earlier versions kept nothing else of a dead attempt.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pool: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base: Option<StoredLengths>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    execution: Option<Execution>,
-}
-
 impl StoredDetail {
     /// What was asked for.
     fn asked(asked: &Asked) -> Self {
@@ -186,6 +173,10 @@ impl StoredDetail {
             wanted_sha256: asked.required_sha256.clone(),
             client: asked.client.clone(),
             timeout_ms: asked.timeout_ms,
+            timeout_of: asked.timeout_of.clone(),
+            priority: asked.urgency.priority,
+            priority_reason: asked.urgency.reason.clone(),
+            priority_between: asked.urgency.between_principals,
             queue_timeout_ms: asked.queue_timeout_ms,
             traceparent: asked.traceparent.clone(),
             tracestate: asked.tracestate.clone(),
@@ -254,44 +245,6 @@ impl From<&Detail> for StoredDetail {
     }
 }
 
-impl From<&AttemptRecord> for StoredDead {
-    fn from(attempt: &AttemptRecord) -> Self {
-        let recorded = attempt.recorded.unwrap_or_default();
-        Self {
-            attempt: attempt.number.number(),
-            agent_id: attempt.at.agent_id.clone(),
-            host: attempt.at.host.clone(),
-            how: attempt.death.as_ref().map(|death| death.how.clone()).unwrap_or_default(),
-            log_len: recorded.log,
-            log_sha256: attempt.log_sha256.clone(),
-            console_len: recorded.console,
-            console_sha256: attempt.console_sha256.clone(),
-            complete: attempt.died_complete(),
-            view: attempt.user_part,
-            pool: attempt.at.pool.clone(),
-            base: Some(attempt.base).filter(|base| *base != OutputLengths::default()).map(StoredLengths::from),
-            execution: Some(attempt.execution.clone()).filter(|execution| *execution != Execution::default()),
-        }
-    }
-}
-
-impl StoredDead {
-    /// The entry; `None` = it has no number, which no version wrote.
-    fn entry(self) -> Option<AttemptRecord> {
-        Some(AttemptRecord {
-            number: Attempt::known(self.attempt)?,
-            at: Placement { agent_id: self.agent_id, host: self.host, pool: self.pool },
-            base: self.base.unwrap_or_default().into(),
-            user_part: self.view,
-            recorded: Some(OutputLengths { log: self.log_len, console: self.console_len }),
-            log_sha256: self.log_sha256,
-            console_sha256: self.console_sha256,
-            execution: self.execution.unwrap_or_default(),
-            death: Some(Death { how: self.how, complete: self.complete }),
-        })
-    }
-}
-
 impl StoredDetail {
     fn detail(mut self, last: Option<LastAttempt>) -> Detail {
         let earlier = std::mem::take(&mut self.earlier);
@@ -342,6 +295,12 @@ impl StoredDetail {
                 found_sha256: self.found_sha256.unwrap_or(self.code_sha256),
                 client: self.client,
                 timeout_ms: self.timeout_ms,
+                timeout_of: self.timeout_of,
+                urgency: Urgency {
+                    priority: self.priority,
+                    reason: self.priority_reason,
+                    between_principals: self.priority_between,
+                },
                 queue_timeout_ms: self.queue_timeout_ms,
                 traceparent: self.traceparent,
                 tracestate: self.tracestate,

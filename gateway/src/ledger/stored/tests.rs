@@ -1,6 +1,7 @@
 //! The stored form keeps its names, and details come back as they were.
 
 use super::*;
+use crate::model::Death;
 
 fn last(number: u32) -> Option<LastAttempt> {
     let at = Placement { agent_id: "a".into(), host: "h".into(), pool: "p".into() };

@@ -9,10 +9,7 @@ use std::fmt::Write;
 
 use longhaul_proto::{ids::Ids, visible};
 
-use self::{
-    lines::{Limit, Lines},
-    search::Search,
-};
+use self::lines::{Limit, Lines};
 use super::{
     call::{Call, Reply},
     fence,
@@ -20,15 +17,17 @@ use super::{
     result, words,
 };
 use crate::{
-    frontend::{part::Part, reading::Output, utf8},
+    frontend::{
+        part::Part,
+        reading::Output,
+        search::{CONTEXT, Search, regex},
+        utf8,
+    },
     model::{RunSnapshot, Stream},
 };
 
 /// Lines shown by default.
 const TAIL: u64 = 100;
-
-/// Most lines of context.
-const CONTEXT: u64 = 50;
 
 /// Room kept for the lines around the output, bytes.
 const FRAME: usize = 400 + fence::ROOM;
@@ -66,8 +65,8 @@ pub(super) async fn log(call: &Call) -> Reply {
         Some(pattern) => {
             let context = args.whole("context").unwrap_or(2).min(CONTEXT);
             let (encoding, context) = (output.encoding(), usize::try_from(context).unwrap_or(0));
-            let search = Search { regex: search::regex(&pattern)?, encoding, context, budget, echo };
-            search.run(ids, &output, &view, &part, from).await?
+            let search = Search { regex: regex(&pattern)?, encoding, context, most: u64::MAX, echo };
+            search::found(&search, ids, &output, (&view, &part), from, budget).await?
         }
         None if !echo => printed(ids, &lines, &view, offset, tail.unwrap_or(TAIL), budget).await?,
         None if offset.is_some() => piece(ids, &output, &view, &part, from, budget).await?,

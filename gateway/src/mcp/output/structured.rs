@@ -8,6 +8,7 @@ use longhaul_proto::{api::RunError, visible};
 use serde_json::{Value, json};
 
 use super::About;
+use crate::model::OverQuota;
 
 /// Longest text in it, characters.
 const TEXT: usize = 2_000;
@@ -22,6 +23,17 @@ pub(super) fn of(about: &[About]) -> Option<Value> {
         [one] => run(one, true),
         all => json!({"runs": all.iter().map(|one| run(one, all.len() <= FEW)).collect::<Vec<_>>()}),
     })
+}
+
+/// That of a quota that is reached: the kind of error, which quota, and when to try again.
+pub(super) fn quota(over: &OverQuota) -> Value {
+    let error = json!({
+        "kind": "quota",
+        "quota": over.reached,
+        "message": over.to_string(),
+        "retry_after": over.retry_after,
+    });
+    shown(json!({ "error": error }))
 }
 
 fn run(about: &About, around: bool) -> Value {

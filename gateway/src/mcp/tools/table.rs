@@ -23,7 +23,7 @@ const fn may(name: &'static str, kind: Kind, help: &'static str, example: &'stat
     Arg { name, kind, required: false, help, example }
 }
 
-const TIMEOUT: Arg = may("timeout", Kind::Seconds, "Limit on running, seconds. None by default.", "7200");
+const TIMEOUT: Arg = may("timeout", Kind::Seconds, "Limit on running, seconds.", "7200");
 const WORKING_DIR: Arg =
     may("working_dir", Kind::Text, "Absolute folder on the Stata host to run in.", "\"/home/me/project\"");
 const ARGS: Arg = may("args", Kind::Texts, "Arguments of the do-file.", "[\"2024\", \"full\"]");
@@ -40,6 +40,9 @@ const RETRY: Arg = may(
     "Another attempt: never; if it never began (default); also if its host or Stata was killed.",
     "\"never\"",
 );
+const PRIORITY: Arg =
+    may("priority", Kind::Word(&["low", "normal", "high"]), "Among your runs; high needs priority_reason.", "\"low\"");
+const REASON: Arg = may("priority_reason", Kind::Text, "Why.", "\"deadline on Friday\"");
 const RUN: Arg = need("run", Kind::Text, "Run id, full or its last 8 characters.", "\"7f3a9c21\"");
 
 /// All tools, in the order in which clients list them.
@@ -118,6 +121,8 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             CONFIRM,
             KEY,
             RETRY,
+            PRIORITY,
+            REASON,
             RESULTS,
         ],
         gives: Gives::Runs,

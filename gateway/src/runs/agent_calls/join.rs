@@ -9,6 +9,7 @@ use crate::{
     audit::{Event, Kind},
     fleet::invitations::{Newcomer, needs_certificate},
     ledger::{JoinedBy, LedgerError, PinRecord, PinState},
+    model::RequestOrigin,
 };
 
 impl AgentCalls {
@@ -23,15 +24,16 @@ impl AgentCalls {
         };
         let key = session.peer().short();
         let name = pin.map_or_else(|| format!("with the key {key}"), |pin| pin.name.clone());
-        self.refused(&name, &words);
+        self.refused(session, &name, &words);
         Err(RefusedAgent::Refused(words))
     }
 
-    /// Logs a refusal once, for people and in the audit log: who is refused tries again and again.
-    fn refused(&self, name: &str, words: &str) {
-        if self.note(format!("agent {name} is refused: {words}")) {
-            self.inner.audit.note(Event::own(Kind::AgentRefused).with("agent", name).with("why", words));
-        }
+    /// Logs a refusal, for people and in the audit log: once, and then counted, as who is refused tries again and again.
+    fn refused(&self, session: &Session, name: &str, words: &str) {
+        self.note(session, &format!("agent {name} is refused: {words}"));
+        let origin = RequestOrigin::new(session.address(), self.inner.audit.request_id(), None);
+        let event = Event::from(Kind::AgentRefused, origin).with("agent", name).with("key", session.peer().to_string());
+        self.inner.audit.counted(event.with("why", words));
     }
 
     /// Lets an agent in that has an invitation, or is of the gateway's own user; whether it did.
@@ -45,7 +47,7 @@ impl AgentCalls {
             return Ok(false);
         }
         let refuse = |name: &str, words: String| {
-            self.refused(name, &words);
+            self.refused(session, name, &words);
             Err(RefusedAgent::Refused(words))
         };
         let who = match Newcomer::of(session, hello) {
@@ -137,7 +139,7 @@ impl AgentCalls {
         let issued = match self.inner.fleet.certify(&pin, &session.channel().shown) {
             Ok(issued) => issued,
             Err(words) => {
-                self.refused(&pin.name, &words);
+                self.refused(session, &pin.name, &words);
                 return Err(RefusedAgent::Refused(words));
             }
         };

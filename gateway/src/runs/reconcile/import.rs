@@ -24,8 +24,9 @@ use crate::{
         bounds,
     },
     ledger::{Dedupe, LeaseChange, LedgerError, NewRun},
+    metrics::count,
     model::{Attempt, Need, Origin, Principal, Record},
-    runs::{BETWEEN_LOOKS, Inner, adopt, egress, registry::Command, stored_code::total, submit::new_record},
+    runs::{BETWEEN_LOOKS, Inner, adopt, egress, new_record::new_record, registry::Command, stored_code::total},
 };
 
 /// How often the import of a run checks whether the run's agent is still connected.
@@ -74,8 +75,11 @@ pub(super) async fn import(
     let (inner, info) = (inner.clone(), info.clone());
     let tasks = inner.deps.tasks.clone();
     tasks.spawn_until_stop(async move {
-        if let Err(why) = fetch(&inner, &info, run, seat, vouched).await {
-            tracing::warn!(agent = %info.name, %run, why, "a run was not imported; it stays in its spool");
+        match fetch(&inner, &info, run, seat, vouched).await {
+            Ok(()) => count(&inner.metrics.imported),
+            Err(why) => {
+                tracing::warn!(agent = %info.name, %run, why, "a run was not imported; it stays in its spool");
+            }
         }
         inner.registry.imported(run);
     });
@@ -142,7 +146,8 @@ async fn fetch(
     let _ = inner.audit.must(event.with("of", record.principal.to_string())).await;
     let lease = if seat.is_some() { LeaseChange::Take } else { LeaseChange::Keep };
     let blobs = Vec::new();
-    insert(inner, NewRun { record: record.clone(), submission, key, dedupe, lease, blobs }).await?;
+    insert(inner, NewRun { record: record.clone(), submission, key, dedupe, lease, blobs, receivers: Vec::new() })
+        .await?;
     inner.start_task(Start::recorded(record, LeaseCell::of(seat)));
     Ok(())
 }

@@ -65,9 +65,18 @@ async fn a_broken_stream_loses_no_byte_and_changes_no_state() {
 
 #[tokio::test]
 async fn an_output_that_differs_is_fetched_again() {
+    differs(false).await;
+}
+
+#[tokio::test]
+async fn so_it_is_from_an_agent_of_an_earlier_version() {
+    differs(true).await;
+}
+
+async fn differs(earlier: bool) {
     let world = World::new().await;
     let agent = Fake::new("stata1").join(world.addr()).await;
-    agent.shared.change(|s| s.corrupt = 1);
+    agent.shared.change(|s| (s.corrupt, s.earlier) = (1, earlier));
     let run = world.submit(text("display 1\n")).await;
     agent.got(run).await;
     agent.prints(run, b"the truth");
@@ -102,6 +111,7 @@ async fn an_attempt_that_never_began_is_revoked_and_made_anew() {
     assert_eq!(agent.shared.state().run_calls, [(run.to_string(), 1), (run.to_string(), 2)]);
     let causes: Vec<_> = world.history(run).await.into_iter().take(4).collect();
     assert_eq!(causes, [FIRST[0], FIRST[1], (Queued, Cause::Returned, 1), (Starting, Cause::Dispatched, 2)]);
+    assert_eq!(world.gateway().core.metrics.returned.load(Ordering::Relaxed), 1);
     world.stop().await;
 }
 

@@ -39,6 +39,7 @@ use std::{
 use longhaul_proto::{
     api::{RunView, SubmitRequest},
     clock::{Clock, Source},
+    free_space::MinFree,
     ids::{Ids, RunId},
     state::{Cause, RunState},
     tasks::Tasks,
@@ -117,6 +118,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options {
             data: folder.path().to_owned(),
+            // How full the disk of the machine is that runs the tests must not decide what they see.
+            min_free: MinFree { bytes: 0, percent: 0 },
             join_secret: Some(SECRET.to_owned()),
             tick: Duration::from_millis(20),
             backoff: (Duration::from_millis(5), Duration::from_millis(50)),

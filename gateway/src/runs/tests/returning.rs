@@ -224,12 +224,12 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
     let run = Ids::system().run();
     let submission = wire::Submission { run_id: run.to_string(), principal: "ann".to_owned(), ..Default::default() };
     let need = crate::model::Need::default();
-    let mut record = crate::runs::submit::new_record(run, &submission, "text".to_owned(), need, "");
+    let mut record = crate::runs::new_record::new_record(run, &submission, "text".to_owned(), need, "");
     (record.state, record.created_ms) = (Running, 1_000);
     let nowhere = Placement { agent_id: String::new(), host: String::new(), pool: String::new() };
     record.detail.give(Attempt::after(None), nowhere);
     let (dedupe, lease, blobs) = (Dedupe::default(), LeaseChange::Keep, Vec::new());
-    let new = NewRun { record: record.clone(), submission, key: None, dedupe, lease, blobs };
+    let new = NewRun { record: record.clone(), submission, key: None, dedupe, lease, blobs, receivers: Vec::new() };
     world.ledger().insert(new).await.unwrap();
 
     // Called after the record was made and before the task starts, as can happen during an import.

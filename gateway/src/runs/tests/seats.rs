@@ -13,7 +13,7 @@ async fn two_agents_share_one_seat_across_a_restart() {
     one.prints(first, b"1\n");
     world.state(first, Running).await;
     let second = world.submit(text("display 2\n")).await;
-    let why = format!("waiting for a seat of pool lab: 1 of 1 in use by run {} on stata1", first.short());
+    let why = format!("1st: waiting for a seat of pool lab: 1 of 1 in use by run {} on stata1", first.short());
     world.until(second, "why it waits", |v| v.waiting.as_ref() == Some(&why)).await;
 
     world.restart().await;

@@ -50,6 +50,7 @@ async fn a_gateway_that_starts_with_its_clock_months_ahead_removes_nothing() {
     assert!(there(&world, run).await);
     let words = world.runs().sweep_paused().expect("it says so");
     assert!(words.contains("60 days beyond") && words.contains("trust-clock"), "{words}");
+    assert_eq!(world.gateway().core.metrics.sweep_paused.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert_eq!(world.log(run).await, b"kept\n");
     // When the clock is corrected, sweeping resumes by itself.
     world.clock.back(DAY * 60);
@@ -132,6 +133,7 @@ async fn one_sweep_removes_a_share_of_the_records() {
             dedupe: Dedupe::default(),
             lease: LeaseChange::Keep,
             blobs: Vec::new(),
+            receivers: Vec::new(),
         };
         world.ledger().insert(new).await.unwrap();
     };
@@ -151,7 +153,15 @@ async fn removed_without_an_answer() -> (RunId, Result<Vec<(RunId, OwnSpool)>, L
     let at = Placement { agent_id: "agent".to_owned(), host: "stata1".to_owned(), pool: "lab".to_owned() };
     record.detail.give(Attempt::after(None), at);
     let (run, submission, blobs) = (record.run, Default::default(), Vec::new());
-    let new = NewRun { record, submission, key: None, dedupe: Dedupe::default(), lease: LeaseChange::Keep, blobs };
+    let new = NewRun {
+        record,
+        submission,
+        key: None,
+        dedupe: Dedupe::default(),
+        lease: LeaseChange::Keep,
+        blobs,
+        receivers: Vec::new(),
+    };
     model.insert(new).await.unwrap();
     let asked = AtomicU64::default();
     // Before a write, and after it.

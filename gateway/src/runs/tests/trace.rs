@@ -4,7 +4,7 @@ use longhaul_proto::{ids::Ids, wire};
 
 use crate::{
     model::{Need, Record, TRACE_STATE},
-    runs::submit::new_record,
+    runs::new_record::new_record,
 };
 
 fn of_caller(traceparent: &str, tracestate: &str) -> Record {

@@ -83,6 +83,7 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
     let rest = world.runs().adopt_from(&root(), "stata1").await.unwrap();
     assert_eq!(rest.iter().map(|run| run.run).collect::<Vec<_>>(), [done]);
     assert!(world.runs().adopt_from(&root(), "stata1").await.unwrap().is_empty());
+    assert_eq!(world.gateway().core.metrics.adopted.load(Ordering::Relaxed), 2);
 
     // From then on both are like runs that were imported with a seal.
     agent.prints(live, b"and on\n");

@@ -97,7 +97,7 @@ impl ServerHandler for Fixture {
                 }
                 say::text("every listener was told")
             }
-            name if Jobs::NAMES.contains(&name) => self.jobs.call(request, context).await,
+            name if Jobs::NAMES.contains(&name) => Box::pin(self.jobs.call(request, context)).await,
             name if ask::NAMES.contains(&name) => ask::by_result(&self.frontend, &request, &context),
             "test_sampling"
             | "test_elicitation"

@@ -86,9 +86,9 @@ impl Jobs {
             "slow_compute" => {
                 let seconds = arguments.get("seconds").and_then(Value::as_f64).unwrap_or(0.0);
                 let code = format!("sleep {}\ndisplay \"computed for {seconds} s\"", (seconds * 1000.0).round());
-                self.run(request, context, &code).await
+                Box::pin(self.run(request, context, &code)).await
             }
-            "failing_job" => self.run(request, context, "sleep 1000\nerror 111").await,
+            "failing_job" => Box::pin(self.run(request, context, "sleep 1000\nerror 111")).await,
             "protocol_error_job" => {
                 let error = of(json!({"code": -32603, "message": "fails on purpose"}));
                 self.park(&context, json!({}), TaskPayload::Failed { error })

@@ -68,6 +68,7 @@ async fn joins_once(lab: &longhaul_tests::lab::Lab, gateway: &Gateway) {
 async fn every_event_has_its_line() {
     let mut lab = lab!();
     lab.env("LONGHAUL_AUDIT_FILE", "6KiB").env("LONGHAUL_AUDIT_KEEP", "1MiB");
+    lab.env("LONGHAUL_NOTIFY_ALLOW", "http://127.0.0.1:9");
     let mut gateway = lab.gateway().await;
     let mut agent = lab.agent("stata1", &gateway, &["--serve-all"]);
     gateway.api.wait_host("stata1", "up").await;
@@ -103,6 +104,14 @@ async fn every_event_has_its_line() {
     assert_eq!(post(&gateway.api, "/api/v1/agents/stata1/revoke", json!({})).await, 200);
     assert_eq!(post(&gateway.api, "/api/v1/agents/stata1/approve", json!({})).await, 200);
     gateway.api.wait_host("stata1", "up").await;
+    let receivers = "/api/v1/notify/receivers";
+    assert_eq!(post(&ana, receivers, json!({"address": "http://127.0.0.1:9/s3cret"})).await, 201);
+    assert_eq!(post(&ana, receivers, json!({"address": "http://127.0.0.1:10/"})).await, 403);
+    assert_eq!(post(&ana, "/api/v1/notify/secret", json!({})).await, 200);
+    assert_eq!(post(&ana, "/api/v1/notify/secret", json!({"rotate": true})).await, 200);
+    let removed =
+        ana.request(Method::DELETE, &format!("{receivers}?address=http://127.0.0.1:9/s3cret")).send().await.unwrap();
+    assert_eq!(removed.status(), 204);
     assert_eq!(post(&gateway.api, "/api/v1/tokens/ana/rotate", json!({})).await, 200);
     let revoked = gateway.api.request(Method::DELETE, "/api/v1/tokens/ana").send().await.unwrap();
     assert_eq!(revoked.status(), 204);
@@ -149,7 +158,9 @@ async fn every_event_has_its_line() {
     let raw: String = raw.map(|file| fs::read_to_string(file.path()).unwrap()).collect();
     let secrets = [fs::read_to_string(data.join("join-secret")).unwrap(), ana.token().to_owned()];
     assert!(
-        secrets.iter().all(|secret| !raw.contains(secret.trim())) && !raw.contains("display 1"),
+        secrets.iter().all(|secret| !raw.contains(secret.trim()))
+            && !raw.contains("display 1")
+            && !raw.contains("s3cret"),
         "no secret, no code"
     );
     let mode = |path: &std::path::Path| {

@@ -70,3 +70,26 @@ async fn the_table_is_for_people() {
     assert!(start.contains("max_queued = 10000 (default)") && !start.contains("Options {"), "{start}");
     assert!(!table.out.contains(gateway.api.token()));
 }
+
+/// The lines about two equal requests, of which the first one's run answers the second.
+async fn joined(faults: &str) -> Vec<String> {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", faults);
+    let mut gateway = lab.up(&[]).await;
+    gateway.api.wait_host_up().await;
+    let ask = || longhaul_proto::api::SubmitRequest { text: Some("display 1".into()), ..Default::default() };
+    let first = gateway.api.submit(&ask()).await.unwrap();
+    let again = gateway.api.submit(&ask()).await.unwrap();
+    assert!(first.joined.is_none() && again.joined.is_some(), "{again:#?}");
+    gateway.daemon.terminate().await;
+    let all = lines(&lab, &gateway.daemon.data, &[]).await;
+    let asked =
+        all.iter().filter_map(|line| line["event"].as_str()).filter(|event| ["submit", "joined"].contains(event));
+    asked.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_request_that_an_earlier_run_answers_has_that_line_alone() {
+    assert_eq!(joined("").await, ["submit", "joined"]);
+    assert_eq!(joined("bug=joined_after_its_line").await, ["submit", "submit", "joined"], "the control");
+}

@@ -1,6 +1,7 @@
 //! Third-party clients ([`sdks`]), clients without HTTP ([`bridge`]), and what is written into clients' configuration.
 
 mod bridge;
+mod configured;
 mod sdks;
 
 use std::{

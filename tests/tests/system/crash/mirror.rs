@@ -5,10 +5,10 @@ use std::fs;
 
 use bytes::Bytes;
 use longhaul_gateway::{
-    mirror::{Appended, Mirrors, Recorded, Sealed},
+    mirror::{Appended, Mirrors, Recorded, RecordedDigest, Sealed},
     model::Stream,
 };
-use longhaul_proto::{faults::recorded, ids::RunId, sha256_hex};
+use longhaul_proto::{digest::OutputDigests, faults::recorded, ids::RunId};
 
 use super::disk::Disk;
 use crate::chance::Chance;
@@ -19,7 +19,12 @@ pub(crate) fn trial(seed: u64) -> Result<(), String> {
     let home = super::folder();
     let run: RunId = "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21".parse().unwrap();
     let log: Vec<u8> = (0..200 + chance.below(3_000)).map(|n| b'a' + (n % 23) as u8).collect();
-    let sha256 = sha256_hex(&log);
+    let mut digests = OutputDigests::default();
+    digests.update(&log);
+    let (sha256, blake3) = digests.finish();
+    // Every third agent is of an earlier version.
+    let blake3 = if seed.is_multiple_of(3) { String::new() } else { blake3 };
+    let digest = RecordedDigest::of(&blake3, &sha256.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut root = home.path().join("0");
     // A gateway makes its folder durably when it starts.
@@ -43,8 +48,8 @@ pub(crate) fn trial(seed: u64) -> Result<(), String> {
                         return Err(format!("from {from}: {appended:?}"));
                     }
                     if to == log.len() {
-                        let log = Recorded { len: log.len() as u64, sha256: sha256.clone() };
-                        let console = Recorded { len: 0, sha256: String::new() };
+                        let log = Recorded { len: log.len() as u64, digest: digest.clone() };
+                        let console = Recorded { len: 0, digest: RecordedDigest::None };
                         match mirror.seal(log, console).await.map_err(|e| e.to_string())? {
                             [(Stream::Log, Sealed::Same), _] => return Ok(true),
                             // A crash left other bytes there: fetched again from 0.

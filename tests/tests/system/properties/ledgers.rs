@@ -42,9 +42,11 @@ fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
             call_since_ms: i64::try_from(chance.below(3_000)).unwrap(),
             not: Vec::new(),
             only_join: chance.below(4) == 0,
+            rooms: Vec::new(),
         },
         lease: LeaseChange::Keep,
         blobs: Vec::new(),
+        receivers: Vec::new(),
     }
 }
 
@@ -135,7 +137,7 @@ async fn transition(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, run: Ru
     let owner = known_owner(known.as_ref(), chance);
     let owned = known.as_ref().is_some_and(|record| record.owner.epoch == owner.epoch);
     let detail = changed(known.map(|r| r.detail).unwrap_or_default(), to, cause, n, chance);
-    let step = Transition { run, from, from_attempt, to, cause, at_ms: at(n), detail, lease, owner };
+    let step = Transition { run, from, from_attempt, to, cause, at_ms: at(n), detail, lease, owner, told: None };
     let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
     let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt)) && owned;
     if (answer == "()") != legal {

@@ -225,7 +225,7 @@ async fn the_table(lab: &Lab, all: &[&String; 4]) {
     assert!(row(named).contains("nightly · weights.do"), "{seen}");
     assert!(row(running).contains(" s ") && row(running).contains("stata1"), "{seen}");
     let at = rows.iter().position(|row| row.starts_with(queued)).unwrap();
-    assert!(rows[at + 1].starts_with("          waiting for a seat"), "{seen}");
+    assert!(rows[at + 1].starts_with("          1st: waiting for a seat"), "{seen}");
     let longest = rows.iter().map(|row| row.replace("\u{1b}[31m", "").chars().count()).max().unwrap();
     assert!(longest <= 100, "{longest}: {seen}");
 

@@ -15,7 +15,7 @@ use longhaul_gateway::{
     ledger::{
         Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Change, ChangeStore, DrainRecord, Ended, Inserted,
         InvitationRecord, InvitationStore, LeaseRecord, LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun,
-        PinRecord, RunStore, Transition, TransitionRow, UpkeepStore, memory::MemoryLedger,
+        PinRecord, RunStore, StepCursor, StepRow, Transition, TransitionRow, UpkeepStore, memory::MemoryLedger,
     },
     model::{Attempt, CancelIntent, Owner, Principal, Record, Removed},
 };
@@ -244,6 +244,12 @@ impl ChangeStore for SimLedger {
     fn changes_since(&self, seq: u64, limit: u32) -> Answer<'_, Vec<Change>> {
         self.model.changes_since(seq, limit)
     }
+    fn steps_since(&self, after: StepCursor, limit: u32) -> Answer<'_, Vec<StepRow>> {
+        self.model.steps_since(after, limit)
+    }
+    fn latest_step(&self) -> Answer<'_, StepCursor> {
+        self.model.latest_step()
+    }
 }
 
 impl UpkeepStore for SimLedger {
@@ -353,6 +359,9 @@ impl InvitationStore for SimLedger {
     }
     fn invitations(&self) -> Answer<'_, Vec<InvitationRecord>> {
         self.model.invitations()
+    }
+    fn invitation(&self, digest: String) -> Answer<'_, Option<InvitationRecord>> {
+        self.model.invitation(digest)
     }
     fn withdraw_invitation(&self, digest: String, at_ms: i64) -> Answer<'_, bool> {
         self.write(move || self.model.withdraw_invitation(digest, at_ms))

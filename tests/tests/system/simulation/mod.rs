@@ -13,6 +13,7 @@
 
 mod calls;
 mod client;
+mod fairness;
 mod host;
 mod judge;
 mod ledger;
@@ -241,7 +242,7 @@ fn a_resumption_one_byte_off_is_found() {
 
 #[test]
 fn code_that_goes_on_one_byte_off_is_found() {
-    finds("blobs_resume_one_off", &["ended errored"]);
+    finds_from(Setup::Plain, 401, "blobs_resume_one_off", &["ended errored"]);
 }
 
 #[test]

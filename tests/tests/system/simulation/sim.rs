@@ -231,6 +231,11 @@ impl Sim {
         self.0.wrong.lock().unwrap().push(what.to_string());
     }
 
+    /// Whether something was found that has these words.
+    pub(crate) fn went_wrong(&self, words: &str) -> bool {
+        self.0.wrong.lock().unwrap().iter().any(|wrong| wrong.contains(words))
+    }
+
     pub(crate) fn found(&self) -> (u64, Vec<String>, Vec<String>) {
         let trace = self.0.trace.lock().unwrap();
         (trace.0, trace.1.clone(), self.0.wrong.lock().unwrap().clone())

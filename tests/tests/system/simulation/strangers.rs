@@ -157,7 +157,7 @@ impl World {
         for (run, attempt) in &told {
             let source = Some(Source::Text(b"display 1\n".to_vec()));
             let submission = wire::Submission { run_id: run.to_string(), source, ..Default::default() };
-            let started = agent.runs.begin(*run, submission, *attempt).await;
+            let started = agent.runs.begin(*run, submission, *attempt, Default::default()).await;
             sim.note(format_args!("stranger has {}: {}", short(run), started.is_ok()));
         }
         // It has judged the one that ended, and tells all it has when it comes anew.

@@ -114,7 +114,7 @@ impl World {
                 let source = Some(Source::Text(b"display 1\n".to_vec()));
                 let submission = wire::Submission { run_id: summary.run_id, source, ..Default::default() };
                 if summary.attempt > 1 {
-                    let started = runs.begin(run, submission, summary.attempt - 1).await;
+                    let started = runs.begin(run, submission, summary.attempt - 1, Default::default()).await;
                     if let Ok(_)
                     | Err(longhaul_agent::runs::Refused::Started(_) | longhaul_agent::runs::Refused::Revoked(_)) =
                         started

@@ -112,6 +112,15 @@ pub(crate) enum Setup {
     SecondStore,
 }
 
+/// A folder in memory, where there is one, and a runtime of this thread with virtual time.
+pub(crate) fn stage() -> (tempfile::TempDir, tokio::runtime::Runtime) {
+    let memory = Path::new("/dev/shm");
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("longhaul-simulation-");
+    let folder = if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() }.unwrap();
+    (folder, tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap())
+}
+
 /// Plays one seed in this thread.
 pub(crate) fn play(setup: Setup, seed: u64) -> Judged {
     play_on(setup, seed, Trouble::Seeded, None)
@@ -136,11 +145,7 @@ pub(crate) fn play_on(setup: Setup, seed: u64, trouble: Trouble, bug: Option<&st
     }
     let _scope = faults::enter(&faults);
     longhaul_proto::tasks::simulate();
-    let memory = Path::new("/dev/shm");
-    let mut folder = tempfile::Builder::new();
-    folder.prefix("longhaul-simulation-");
-    let folder = if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() }.unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (folder, runtime) = stage();
     runtime.block_on(async {
         let sim = Sim::new(seed);
         let world = World::new(sim.clone(), folder.path(), u64::from(panicking), setup);
@@ -260,6 +265,7 @@ impl World {
         let (ms, defaults) = (Duration::from_millis, Options::default());
         let options = Options {
             data: self.folder.clone(),
+            min_free: MinFree { bytes: 0, percent: 0 },
             heartbeat: ms(1_000),
             silent_after: ms(3_000),
             lost_after: None,

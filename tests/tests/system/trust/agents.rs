@@ -101,17 +101,20 @@ async fn a_revoked_agent_is_cut_off_at_once_and_stays_so_until_it_is_approved() 
     says(&agent, "was revoked").await;
     let host = gateway.api.hosts().await.unwrap().hosts.remove(0);
     assert!(host.problem.as_deref().is_some_and(|p| p.contains("longhaul agents approve stata1")), "{host:#?}");
-    // A restart, the secret and a new proof of it do not help.
+    // A restart, the secret and a new proof of it do not help: it is told, and ends.
     agent.terminate().await;
     agent.restart();
+    assert_eq!(agent.ended().await.code(), Some(7));
+    assert!(agent.printed().contains("Start it again when that is settled"), "{}", agent.printed());
     let side = Side::agent(&agent.data, &gateway.daemon.data);
     let refused = side.call_gateway(gateway.api.url()).await.expect_err("a refusal");
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
     assert_eq!(states(&gateway).await, [state("stata1", "revoked")]);
     // Its run goes on on its host.
     assert_eq!(processes::engines(lab.path()).len(), 1);
-    // The control: approved, it joins by itself, and its run is followed again.
+    // The control: approved, it is in again, and its run is followed again.
     assert_eq!(agents(&lab, &gateway, &["approve", "stata1"]).await.status, 0);
+    agent.restart();
     gateway.api.wait_host("stata1", "up").await;
     lab.open_gate("going");
     let end = gateway.api.wait_end(run).await;

@@ -4,6 +4,8 @@ mod agents;
 mod attacks;
 mod certificates;
 mod invitations;
+mod own_tokens;
+mod refusals;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -155,6 +157,7 @@ async fn nobody_reaches_an_agent_without_the_gateways_key() {
         }),
         attempt: 1,
         cluster_id: String::new(),
+        trace: None,
     };
     // Refused with a guess at the secret, and with the secret itself.
     let secret = fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();

@@ -18,7 +18,7 @@ use longhaul_tests::{
     mcp::Mcp,
     wait,
 };
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde_json::json;
 
 /// A serial number that is easy to find where it does not belong.
@@ -131,7 +131,7 @@ impl Site {
 }
 
 /// The user's part as the API returns it.
-async fn user(api: &Api, run: RunId, query: &str, range: Option<&str>) -> Response {
+async fn user(api: &Api, run: RunId, query: &str, range: Option<&str>) -> longhaul_tests::http::Answered {
     let mut request = api.request(Method::GET, &format!("/api/v1/runs/{run}/output?view=user{query}"));
     if let Some(range) = range {
         request = request.header("range", range);

@@ -199,6 +199,7 @@ async fn taken_over_from(format: usize) {
                 detail: fourth.detail.clone(),
                 lease: LeaseChange::Free,
                 owner: fourth.owner.clone(),
+                told: None,
             };
             ledger.transition(step).await.unwrap();
             let stash = Stash {

@@ -3,7 +3,7 @@
 use longhaul_proto::{ids::Ids, state::RunState, tasks::Tasks};
 use sqlx::{Row, SqlitePool};
 
-use super::super::{SqliteLedger, list::listing};
+use super::super::{SqliteLedger, changes::STEPS, list::listing};
 use crate::{
     ledger::{
         Ledger, ListQuery, RunFilter, RunStore,
@@ -32,7 +32,9 @@ async fn every_filter_of_a_list_has_an_index() {
     let several = RunFilter { states: vec![RunState::Failed, RunState::Lost], ..RunFilter::default() };
     let name = RunFilter { name: text("n"), ..RunFilter::default() };
     let host = RunFilter { host: text("h"), ..RunFilter::default() };
+    let pool = RunFilter { pool: text("p"), ..RunFilter::default() };
     let since = RunFilter { since_ms: Some(1_800_000_000_000), ..RunFilter::default() };
+    let until = RunFilter { until_ms: Some(1_800_000_000_000), ..RunFilter::default() };
     let words = RunFilter { text: text("t"), ..RunFilter::default() };
     let cases = [
         (RunFilter::default(), "(run<?)", "runs_principal"),
@@ -40,7 +42,9 @@ async fn every_filter_of_a_list_has_an_index() {
         (several, "runs_state (state=? AND run<?)", "runs_principal_state"),
         (name, "runs_name (name=? AND run<?)", "runs_"),
         (host, "runs_host (host=? AND run<?)", "runs_"),
+        (pool, "runs_pool (pool=? AND run<?)", "runs_"),
         (since, "(run>? AND run<?)", "runs_principal"),
+        (until, "(run<?)", "runs_principal"),
         (words, "(run>? AND run<?)", "runs_principal"),
     ];
     for (which, everybodys, own) in cases {
@@ -61,6 +65,11 @@ async fn every_filter_of_a_list_has_an_index() {
             }
         }
     }
+    // What is told of all runs goes along the order of steps, and looks up the run of each.
+    let sql = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {STEPS}"))).bind(1).bind(0).bind(10);
+    let steps = reads(&sql.fetch_all(&db).await.unwrap());
+    assert!(steps[0].contains("SEARCH t USING INDEX transitions_change (change>"), "{steps:#?}");
+    assert!(steps.iter().all(|step| step.starts_with("SEARCH")), "{steps:#?}");
     // The control: what has no index is seen to have none.
     let rows = sqlx::query("EXPLAIN QUERY PLAN SELECT run FROM runs WHERE cause = 'x'").fetch_all(&db).await.unwrap();
     assert_eq!(reads(&rows), ["SCAN runs"]);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use longhaul_proto::{
+    digest::GrowingBlake3,
     grpc_transport::GrpcTransport,
     ids::Ids,
     join::JoinSecret,
@@ -62,6 +63,8 @@ pub(super) struct State {
     pub(super) strange: bool,
     /// This many streams from now on send one wrong byte.
     pub(super) corrupt: u32,
+    /// Its records have no BLAKE3, as those of earlier versions.
+    pub(super) earlier: bool,
     /// Paths that do not exist, with the problem that is reported for them.
     pub(super) missing: HashMap<String, String>,
     /// Digest of all other paths.
@@ -326,13 +329,17 @@ impl Fake {
     /// Likewise, with the wire's numbers.
     pub(super) fn ends_as(&self, run: impl ToString, state: i32, cause: i32) {
         self.shared.change(|s| {
+            let earlier = s.earlier;
             let run = s.runs.get_mut(&run.to_string()).unwrap();
+            let mut blake3 = GrowingBlake3::default();
+            blake3.update(&run.log);
             run.outcome = Some(wire::Outcome {
                 state,
                 cause,
                 log_len: run.log.len() as u64,
                 log_sha256: sha256_hex(&run.log),
                 console_sha256: sha256_hex(b""),
+                log_blake3: if earlier { String::new() } else { blake3.text() },
                 running_at_ms: 1,
                 duration_ms: 1500,
                 ..Default::default()

@@ -2,8 +2,10 @@
 
 use longhaul_gateway::{
     ledger::{
-        Answer, Blob, BlobFile, BlobStore, BlobsSwept, DoFileStore, DoFiles, Finished, NewUpload, Rotation,
-        RunFileStore, RunFiles, Stash, StashStore, TokenRecord, TokenStore, Upload, UploadBegun,
+        Answer, Blob, BlobFile, BlobStore, BlobsSwept, DoFileStore, DoFiles, Finished, NewUpload, Notification,
+        NotificationKey, NotificationStore, QuotaStore, ReceiverAdded, ReceiverRecord, Rotation, RunFileStore,
+        RunFiles, Signing, SigningChange, Stash, StashStore, TokenRecord, TokenStore, Tried, Upload, UploadBegun,
+        Usage, Waiting,
     },
     model::Principal,
 };
@@ -44,6 +46,12 @@ impl StashStore for SimLedger {
     }
     fn stash_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
         self.model.stash_sweep(before_ms, most)
+    }
+}
+
+impl QuotaStore for SimLedger {
+    fn usage(&self, of: Vec<Principal>, since_ms: i64, most: u32) -> Answer<'_, Usage> {
+        self.model.usage(of, since_ms, most)
     }
 }
 
@@ -98,5 +106,38 @@ impl RunFileStore for SimLedger {
     }
     fn files_due<'a>(&'a self, agent_id: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.model.files_due(agent_id, limit)
+    }
+}
+
+impl NotificationStore for SimLedger {
+    fn tell(&self, run: RunId, receivers: Vec<String>) -> Answer<'_, bool> {
+        self.model.tell(run, receivers)
+    }
+    fn receiver_add(&self, receiver: ReceiverRecord, most: u32) -> Answer<'_, ReceiverAdded> {
+        self.model.receiver_add(receiver, most)
+    }
+    fn receiver_remove(&self, principal: Principal, address: String) -> Answer<'_, bool> {
+        self.model.receiver_remove(principal, address)
+    }
+    fn receivers<'a>(&'a self, principal: &'a Principal) -> Answer<'a, Vec<ReceiverRecord>> {
+        self.model.receivers(principal)
+    }
+    fn notifications_due(&self, now_ms: i64, limit: u32) -> Answer<'_, Vec<Notification>> {
+        self.model.notifications_due(now_ms, limit)
+    }
+    fn notifications_waiting(&self) -> Answer<'_, Waiting> {
+        self.model.notifications_waiting()
+    }
+    fn notification_tried(&self, of: NotificationKey, tried: Tried) -> Answer<'_, bool> {
+        self.model.notification_tried(of, tried)
+    }
+    fn notifications_of<'a>(&'a self, principal: &'a Principal, limit: u32) -> Answer<'a, Vec<Notification>> {
+        self.model.notifications_of(principal, limit)
+    }
+    fn notification_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32> {
+        self.model.notification_sweep(before_ms, limit)
+    }
+    fn signing(&self, principal: Principal, change: SigningChange) -> Answer<'_, Signing> {
+        self.model.signing(principal, change)
     }
 }
