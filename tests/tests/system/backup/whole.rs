@@ -8,12 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longhaul_proto::{api::SubmitRequest, state::RunState};
+use longhaul_proto::{
+    api::{RunDoFiles, RunFiles, SubmitRequest},
+    state::RunState,
+};
 use longhaul_tests::{
-    api::Api,
+    api::{Api, read},
     lab,
     lab::{Gateway, Lab},
+    wait,
 };
+use reqwest::Method;
 
 use super::{back_up, names, open_to_others, path_of, restore, tree};
 
@@ -31,12 +36,22 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
     tree(folder).into_iter().filter(|(_, meta)| meta.is_file()).map(|(path, _)| path).collect()
 }
 
-async fn run(lab: &Lab, api: &Api, text: &str) -> Vec<u8> {
+/// Runs `text`; the log, and how many files the run left of which the gateway keeps a copy. An upload that is under way has a
+/// file too, which no backup has, so it is waited for until none is.
+async fn run(lab: &Lab, api: &Api, text: &str) -> (Vec<u8>, usize) {
     let request = SubmitRequest { text: Some(text.to_owned()), again: true, ..SubmitRequest::default() };
     let run = api.submit(&request).await.unwrap().run.run_id;
     let end = api.wait_end(run).await;
     assert_eq!(end.state, RunState::Succeeded, "{end:#?} {}", lab.path().display());
-    api.output(run, "log").await.unwrap()
+    let path = |what: &str| format!("/api/v1/runs/{run}/{what}");
+    let files = wait::until(wait::SOON, "the gateway has what the run executed and left", async || {
+        let code: RunDoFiles = read(api.request(Method::GET, &path("do-files")).send().await.unwrap()).await.unwrap();
+        let left: RunFiles = read(api.request(Method::GET, &path("files")).send().await.unwrap()).await.unwrap();
+        let all = code.complete && left.complete && code.do_files.iter().all(|file| file.kept);
+        (all && left.files.iter().all(|file| file.kept)).then_some(left.files.len())
+    })
+    .await;
+    (api.output(run, "log").await.unwrap(), files)
 }
 
 /// A gateway that has made all that it makes: with TLS, runs with files that they left, and a token in use.
@@ -45,12 +60,7 @@ async fn busy(lab: &Lab) -> (Gateway, longhaul_tests::daemon::Daemon) {
     let agent = lab.agent("stata1", &gateway, &[]);
     gateway.api.wait_host("stata1", "up").await;
     let text = "file open x using \"made.txt\", write text\nfile write x \"made\"\nfile close x\n";
-    run(lab, &gateway.api, text).await;
-    let blobs = gateway.daemon.data.join("gateway/blobs");
-    longhaul_tests::wait::until_now(longhaul_tests::wait::SOON, "its file is kept", || {
-        (blobs.exists() && files(&blobs).len() >= 2).then_some(())
-    })
-    .await;
+    assert_eq!(run(lab, &gateway.api, text).await.1, 1);
     (gateway, agent)
 }
 
@@ -100,7 +110,7 @@ async fn what_has_not_changed_takes_no_room_again_and_the_oldest_go() {
     let backups = lab.path().join("backups");
     let first = back_up(&lab, &gateway, &backups, &[]).await;
     assert_eq!((&first["linked_files"], &first["removed"]), (&serde_json::json!(0), &serde_json::json!([])));
-    let log = run(&lab, &gateway.api, "display \"another\"\n").await;
+    let (log, _) = run(&lab, &gateway.api, "display \"another\"\n").await;
     let second = back_up(&lab, &gateway, &backups, &[]).await;
     assert!(second["linked_files"].as_u64().unwrap() >= 3, "the first run's log and files: {second:#}");
     let inode = |backup: &Path, path: &Path| fs::metadata(backup.join("data").join(path)).ok().map(|meta| meta.ino());
