@@ -14,7 +14,8 @@
 //! enter it), `old-debian` (one of an old release, `LONGHAUL_TEST_OLD_DEBIAN`, for a program that was built for an old C
 //! library, `LONGHAUL_TEST_ZIGBUILD`), `alertmanager` (the one of that folder, and the right to show it its templates in a mount
 //! namespace), `webhook-and-smtp` (a foreign library that verifies webhooks, and an SMTP server, `LONGHAUL_TEST_PYTHON`), `lintian` and
-//! `rpmbuild` (the programs of these names), `dpkg-deb` (likewise).
+//! `rpmbuild` (the programs of these names), `dpkg-deb` (likewise), `podman` (it, `runc`, `catatonit` and `podman-compose`,
+//! `LONGHAUL_TEST_PODMAN_COMPOSE`; with `debian`, of which images are made).
 
 use std::{
     env,

@@ -1,6 +1,7 @@
 //! The program as people install it: each kind of package is made from the program under test, installed where nothing of
 //! it is, and does the README's main job there.
 
+mod containers;
 mod deb;
 mod rpm;
 mod wheel;
