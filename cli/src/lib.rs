@@ -42,8 +42,8 @@ use longhaul_proto::{clock::Clock, telemetry};
 use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
-        agents, audit, background, backup, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, login,
-        notify, own, packages, quotas, results, run, runs, simple, stata, stata_help, tokens, wait,
+        agents, audit, background, backup, daemons, data_file, demo, do_files, doctor, drain, events, files, judge,
+        log, login, notify, own, packages, quotas, results, run, runs, search, simple, stata, stata_help, tokens, wait,
     },
     config::{Config, Env},
     context::{Context, Failure},
@@ -170,6 +170,8 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Rerun(args) => Box::pin(run::rerun(context, args)).await,
         Command::Wait(args) => Box::pin(wait::wait(context, args)).await,
         Command::Log(args) => Box::pin(log::log(context, args)).await,
+        Command::Search(args) => Box::pin(search::search(context, args)).await,
+        Command::Events(args) => Box::pin(events::events(context, args)).await,
         Command::Cancel(args) => Box::pin(simple::cancel(context, args)).await,
         Command::Show(args) => Box::pin(simple::show(context, args)).await,
         Command::Files(args) => Box::pin(files::files(context, args)).await,

@@ -15,6 +15,7 @@ mod own;
 mod packages;
 mod quotas;
 mod runs;
+mod search;
 mod stata;
 mod stata_help;
 
@@ -40,6 +41,7 @@ pub(crate) use own::{ConfigAction, Rest};
 pub(crate) use packages::{Install, Packages, PackagesAction};
 pub(crate) use quotas::{PriorityArg, Quotas};
 pub(crate) use runs::{Cancel, Log, Rerun, Run, Runs, RunsAction, Show, Since, Wait};
+pub(crate) use search::{Events, Search};
 pub(crate) use stata::Stata;
 pub(crate) use stata_help::StataHelp;
 
@@ -96,6 +98,15 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Print a run's output, live or finished.
     Log(Log),
+    /// Find the lines of a run's output that match a regular expression, with their numbers. Status 1: there is none.
+    ///
+    /// The gateway looks; the output is not fetched for it. `longhaul search last 'r\([0-9]+\)' -C 3`
+    Search(Search),
+    /// Print what happens to all of your runs as it happens, a line each, until Ctrl-C.
+    ///
+    /// Steps of a run (queued, started, ended, and why); with `--json` progress, too, and the id of each step for `--after`. Over
+    /// restarts of the gateway nothing is left out and nothing comes twice.
+    Events(Events),
     /// Ask for a run's end; its output is kept.
     Cancel(Cancel),
     /// Show all that is recorded of a run, and the files that it left.
@@ -249,6 +260,8 @@ impl Command {
             | Self::Rerun(Rerun { ask, .. })
             | Self::Wait(Wait { ask, .. })
             | Self::Log(Log { ask, .. })
+            | Self::Search(Search { ask, .. })
+            | Self::Events(Events { ask, .. })
             | Self::Cancel(Cancel { ask, .. })
             | Self::Show(Show { ask, .. })
             | Self::DoFiles(DoFiles { ask, .. })

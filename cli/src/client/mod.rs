@@ -11,6 +11,7 @@ mod hosts;
 mod notify;
 mod reading;
 mod record;
+mod search;
 mod upload;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use error::ClientError;
 pub(crate) use hosts::DrainAction;
 pub(crate) use reading::{Part, Reading, Stream};
+pub(crate) use search::Event;
 
 /// Time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(5);

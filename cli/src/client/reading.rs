@@ -17,7 +17,8 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(super) fn as_str(self) -> &'static str {
+    /// As the API names it.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Console => "console",

@@ -227,14 +227,17 @@ async fn gateway(context: &Context) -> Vec<Finding> {
         Ok(access) => access,
         Err(error) => return vec![problem("token", error.message, "check token_file and gateway_ca")],
     };
-    let (has_token, root) = (access.token.is_some(), access.root.clone());
-    let by_socket = access.socket.is_some();
-    let by_port = Client::new(&url, Access { socket: None, ..access.clone() });
+    let (has_token, by_socket) = (access.token.is_some(), access.socket.is_some());
+    // What clients of other machines are told; this one may have come by the socket.
+    let told = context.data.credentials().map(|known| known.url);
+    let told = told.filter(|told| by_socket && told.starts_with("https:")).unwrap_or_else(|| url.clone());
+    let others = access::of(context, &told).unwrap_or_else(|_| access.clone());
+    let root = others.root.clone();
+    let by_port = Client::new(&told, Access { socket: None, ..others });
     let (client, port) = match Client::new(&url, access).and_then(|client| Ok((client, by_port?))) {
         Ok(both) => both,
         Err(error) => return vec![problem("gateway", error.to_string(), "this is a fault of the program")],
     };
-    // What clients of other machines are shown; this one may have come by the socket.
     let mut elsewhere = None;
     let shown = match port.certificate().await {
         Ok(shown) => shown,
@@ -247,10 +250,15 @@ async fn gateway(context: &Context) -> Vec<Finding> {
             ));
             None
         }
+        // Its name may mean nothing here, where a proxy stands before it.
+        Err(error) if by_socket && told != url && error.is_unreachable() => {
+            elsewhere = Some(note("certificate", format!("{told} does not answer from here"), error.to_string()));
+            None
+        }
         Err(error) => {
             let distrusted = matches!(error, ClientError::Untrusted { .. } | ClientError::OtherRoot { .. });
             let what = if distrusted { "not trusted" } else { "no answer" };
-            return vec![problem("gateway", format!("{url}: {what}"), error.to_string())];
+            return vec![problem("gateway", format!("{told}: {what}"), error.to_string())];
         }
     };
     let mut findings = vec![ok("gateway", format!("{url} answers"))];

@@ -58,6 +58,11 @@ impl Out {
         Self { to: Box::new(to), closed: false }
     }
 
+    /// Whether its reader has left.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::time::Duration;
 use longhaul_proto::{
     api::{InvitationView, Invitations},
     clock::rfc3339,
+    faults,
 };
 
 use super::{AgentsError, Runs, agents::operators};
@@ -81,6 +82,7 @@ impl Runs {
         for mut one in self.0.fleet.withdrawable(word).await? {
             let event = Event::of(Kind::InvitationWithdrawn, who).with("agent", one.name.clone());
             self.0.audit.must(event.with("invitation", one.id())).await?;
+            faults::point("invitations.before_withdraw");
             if !self.0.fleet.withdraw(&one).await.map_err(AgentsError::Ledger)? {
                 return Err(AgentsError::Taken(format!(
                     "agent {} has joined with invitation {} in this very moment: `longhaul agents revoke {}` removes it",

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
+mod addressed;
 mod answers;
 mod architecture;
 mod as_a_program;

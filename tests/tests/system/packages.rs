@@ -239,3 +239,29 @@ async fn a_package_is_installed_by_a_run_whose_verdict_is_the_commands() {
     let want = "no host is named `stata9`: there are stata1; pass one of them with --host";
     assert!(nowhere.status == 4 && nowhere.err.contains(want), "a host is needed here: {nowhere:#?}");
 }
+
+/// Whether a package is installed on a host that asks for a person's word, by a command with these words more.
+async fn installs(lab: &Lab, gateway: &Gateway, more: &[&str]) -> (i32, String) {
+    let data = gateway.daemon.data.to_str().unwrap();
+    let words = ["packages", "install", "reghdfe", "--host", "stata1", "--data", data];
+    let ran = lab.run(words.iter().chain(more)).await;
+    (ran.status, ran.out + &ran.err)
+}
+
+#[tokio::test]
+async fn a_host_that_asks_for_a_persons_word_installs_with_it_alone() {
+    let mut lab = lab!();
+    let programs = lab.file("programs.do", "program ssc\n    display \"installing `2'\"\nend\n");
+    lab.env("LONGHAUL_STANDIN_AT", format!("code.do:1 run run \"{}\"", programs.display()));
+    let gateway = lab.gateway().await;
+    let _agent = lab.agent("stata1", &gateway, &["--confirm", "install"]);
+    gateway.api.wait_host("stata1", "up").await;
+    let (status, said) = installs(&lab, &gateway, &[]).await;
+    assert!(status != 0 && said.contains("stata1 wants a person to agree") && said.contains("--confirm"), "{said}");
+    assert!(gateway.api.list().await.unwrap().runs.is_empty(), "nothing was submitted");
+    let (status, said) = installs(&lab, &gateway, &["--confirm"]).await;
+    assert!(status == 0 && said.contains("installing reghdfe"), "{said}");
+    let runs = gateway.api.list().await.unwrap().runs;
+    let word = runs[0].confirmed.as_ref().unwrap();
+    assert_eq!((word.by.as_str(), word.how.as_str()), (runs[0].principal.as_str(), "argument"));
+}

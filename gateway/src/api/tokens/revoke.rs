@@ -35,6 +35,7 @@ pub(in crate::api) async fn revoke(
     Path(name): Path<String>,
     Strict(ask): Strict<Revoke>,
 ) -> Result<StatusCode, Problem> {
+    let _turn = frontend.revocations.turn().await;
     let now_ms = frontend.core.deps.clock.unix_ms();
     if !ask.force && is_last(&frontend.core.ledger.token_list().await?, &name, now_ms) {
         let detail = format!(
@@ -44,6 +45,7 @@ pub(in crate::api) async fn revoke(
         );
         return Err(problem(StatusCode::CONFLICT, "last-operator", "The last token that may operate", detail));
     }
+    faults::point("tokens.before_revoke");
     frontend.core.audit.must(Event::of(Kind::TokenRevoked, &who).with("token", name.clone())).await?;
     if !frontend.core.ledger.token_revoke(&name, now_ms).await? {
         return Err(unknown_token(&name));

@@ -9,8 +9,10 @@ use longhaul_gateway::{
 use longhaul_proto::{certificate, clock::Clock, ids::RunId, tasks::Tasks};
 use longhaul_tests::{
     api::Api,
+    daemon::Daemon,
     lab,
     lab::{Gateway, Lab},
+    port::free_port,
     wait,
 };
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
@@ -103,6 +105,50 @@ async fn with_own_files(lab: &Lab, folder: &Path) -> (Gateway, Api) {
     let root = fs::read_to_string(folder.join("ca.pem")).unwrap();
     let api = Api::trusting(&url, gateway.api.token(), &root);
     (gateway, api)
+}
+
+/// `doctor` beside a gateway whose certificate an authority of the lab's own issued.
+#[tokio::test]
+async fn doctor_says_what_clients_need_for_an_authority_of_the_labs_own() {
+    let lab = lab!();
+    let folder = lab.path().join("pki");
+    own(&folder, 90);
+    let (certificate, key, root) = (folder.join("c.pem"), folder.join("k.pem"), folder.join("ca.pem"));
+    let port = free_port();
+    let (listen, advertise) = (format!("0.0.0.0:{port}"), format!("https://127.0.0.1:{port}"));
+    let mut spec = lab.spec("gateway", ["gateway", "--listen", &listen, "--advertise", &advertise]);
+    spec.args.extend([
+        "--tls-cert".into(),
+        certificate.into(),
+        "--tls-key".into(),
+        key.into(),
+        "--data".into(),
+        lab.path().join("gateway").into(),
+    ]);
+    let mut daemon = Daemon::start("gateway", &lab.path().join("gateway"), spec);
+    longhaul_tests::lab::ready(&mut daemon).await;
+    let token = longhaul_tests::lab::json(&daemon.data.join("credentials.json")).unwrap()["token"].clone();
+    let doctor = async |words: &[&str], root: Option<&Path>| {
+        let mut command = lab.command([&["doctor"], words].concat());
+        command.env("LONGHAUL_ENGINE", "standin").env("LONGHAUL_TOKEN", token.as_str().unwrap());
+        command.envs(root.map(|root| ("LONGHAUL_GATEWAY_CA", root)));
+        longhaul_tests::lab::finish(command).await
+    };
+    // Of the same user: it comes by the socket, and the others' need is told.
+    let data = ["--data", daemon.data.to_str().unwrap()];
+    let here = doctor(&data, None).await;
+    assert!(here.out.contains("-- certificate: issued by an authority that the roots"), "{here:#?}");
+    assert!(here.out.contains("`gateway_ca` in their configuration") && here.out.contains("ok token"), "{here:#?}");
+    // Of another machine: without that root nothing is sent, with it all is well.
+    let other = elsewhere(&lab);
+    let there = ["--gateway", &advertise, "--data", &other];
+    let without = doctor(&there, None).await;
+    assert!(without.status == 4 && without.out.contains("not trusted"), "{without:#?}");
+    for words in [&data, &there[..]] {
+        let with = doctor(words, Some(&root)).await;
+        assert!(with.out.contains("ok certificate: ends 20") && with.out.contains("ok token"), "{with:#?}");
+        assert!(!with.out.contains("-- certificate"), "{with:#?}");
+    }
 }
 
 async fn ready(api: &Api) -> (u16, String) {

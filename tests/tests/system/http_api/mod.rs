@@ -1,5 +1,6 @@
 //! The HTTP API as its clients see it: what it says of itself, lists, searches, and the stream over all runs.
 
+mod by_command;
 mod described;
 mod events;
 mod fuzzed;

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use longhaul_proto::api::{AgentKeyView, AgentKeys, Invitations};
+use longhaul_proto::{
+    api::{AgentKeyView, AgentKeys, Invitations},
+    tasks::Tasks,
+};
 use longhaul_tests::{
     daemon::Daemon,
     lab,
@@ -224,6 +227,30 @@ async fn an_invitation_ends_can_be_withdrawn_and_is_for_one_name_at_one_gateway(
         let ran = longhaul_tests::lab::finish(command).await;
         assert!(ran.status != 0 && ran.err.contains(words), "{more:?}: {ran:#?}");
     }
+}
+
+/// An agent that joins in the moment in which its invitation is withdrawn stays, and who withdraws is told so.
+#[tokio::test]
+async fn an_invitation_that_is_used_while_it_is_withdrawn_is_told_as_used() {
+    let mut lab = lab!();
+    let faults = lab.path().join("faults");
+    fs::create_dir_all(&faults).unwrap();
+    lab.env("LONGHAUL_FAULTS", format!("dir={}", faults.display()));
+    let gateway = lab.gateway().await;
+    let token = invite(&lab, &gateway, &["stata1"]).await;
+    fs::write(faults.join("invitations.before_withdraw"), "hold").unwrap();
+    let withdraw = gateway.api.request(Method::DELETE, "/api/v1/agents/invitations/stata1");
+    let withdraw = Tasks::new().spawn(withdraw.send());
+    let there = faults.join("invitations.before_withdraw.fired");
+    wait::until_now(wait::SOON, "it is found open", || there.exists().then_some(())).await;
+    let _agent = guest(&lab, "stata1", &gateway, &["--join", &token]);
+    gateway.api.wait_host("stata1", "up").await;
+    fs::write(faults.join("invitations.before_withdraw.go"), "").unwrap();
+    let answer = withdraw.await.unwrap().unwrap();
+    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert!(status == 409 && text.contains("has joined with invitation"), "{status} {text}");
+    assert!(text.contains("`longhaul agents revoke stata1` removes it"), "{text}");
+    assert_eq!(states(&gateway).await, ["used"]);
 }
 
 /// The controls: with an end that is not looked at, and an inviting gateway that is not looked at.

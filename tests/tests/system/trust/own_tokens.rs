@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use longhaul_proto::{
+    tasks::Tasks,
     transport::{Proof, Role},
     wire::fleet_client::FleetClient,
 };
@@ -11,6 +12,7 @@ use longhaul_tests::{
     lab,
     lab::{Lab, json},
     trust::Side,
+    wait,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -100,6 +102,44 @@ async fn the_last_operator_is_not_revoked_by_mistake() {
     lab = lab!();
     lab.env("LONGHAUL_FAULTS", "bug=last_operator_goes");
     assert!(last_goes(&lab).await, "the control");
+}
+
+/// What two revocations are answered that come at once and name the last two tokens that may operate.
+async fn both_go(bug: &str) -> [u16; 2] {
+    let mut lab = lab!();
+    let faults = lab.path().join("faults");
+    fs::create_dir_all(&faults).unwrap();
+    lab.env("LONGHAUL_FAULTS", format!("dir={};{bug}", faults.display()));
+    let gateway = lab.gateway().await;
+    let first = name(&gateway.api).await;
+    let body = json!({ "name": "second", "scope": "operate" });
+    let made = gateway.api.request(Method::POST, "/api/v1/tokens").json(&body).send().await.unwrap();
+    let made: Value = read(made).await.unwrap();
+    let second = gateway.api.with_token(made["token"].as_str().unwrap());
+    // The second one's holder asks for both: its own goes last.
+    let revoke = |name: &str| {
+        let asked = second.request(Method::DELETE, &format!("/api/v1/tokens/{name}"));
+        Tasks::new().spawn(async move { asked.send().await.unwrap().status().as_u16() })
+    };
+    fs::write(faults.join("tokens.before_revoke"), "hold").unwrap();
+    let held = revoke(&first);
+    let there = faults.join("tokens.before_revoke.fired");
+    wait::until_now(wait::SOON, "the first has looked at the tokens", || there.exists().then_some(())).await;
+    let other = revoke("second");
+    let go = || fs::write(faults.join("tokens.before_revoke.go"), "").unwrap();
+    if bug.is_empty() {
+        go();
+        return [held.await.unwrap(), other.await.unwrap()];
+    }
+    let other = other.await.unwrap();
+    go();
+    [held.await.unwrap(), other]
+}
+
+#[tokio::test]
+async fn of_two_revocations_at_once_one_finds_that_its_token_is_the_last() {
+    assert_eq!(both_go("").await, [204, 409]);
+    assert_eq!(both_go("bug=revocations_cross").await, [204, 204], "the control");
 }
 
 /// What is answered to a replaced secret that asks for another one.
