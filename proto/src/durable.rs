@@ -44,7 +44,7 @@ pub fn replace_after(path: &Path, content: &[u8], mut before: Batch) -> io::Resu
         rename(&temp, path)
     })();
     if written.is_err() {
-        // Best effort: the name is this process's own, and the failure that matters is already on its way to the
+        // Best effort: the name is this thread's own, and the failure that matters is already on its way to the
         // caller.
         let _ = fs::remove_file(&temp);
     }
@@ -66,10 +66,14 @@ pub fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// The name beside `path` under which this process writes what is to replace it.
+/// The name beside `path` under which this thread writes what is to replace it: another one may replace the same file now.
 fn temporary(path: &Path) -> io::Result<PathBuf> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
+    if faults::bug("threads_share_a_name") {
+        name.push(format!(".{}.tmp", std::process::id()));
+    } else {
+        name.push(format!(".{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
+    }
     Ok(folder_of(path)?.join(name))
 }
 
@@ -283,13 +287,12 @@ pub fn is_unfinished(path: &Path) -> bool {
 fn writer(path: &Path) -> Option<u32> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut parts = name.rsplit('.');
-    let writer = match parts.next() {
-        Some("tmp") => parts.next(),
-        // `NAME.PID.ThreadId(N).new`
-        Some("new") => parts.nth(1),
-        _ => None,
-    };
-    writer?.parse().ok()
+    if !matches!(parts.next(), Some("tmp" | "new")) {
+        return None;
+    }
+    // `NAME.PID.ThreadId(N).new`; an earlier version wrote `NAME.PID.tmp`.
+    let word = parts.next()?;
+    if word.starts_with("ThreadId(") { parts.next()? } else { word }.parse().ok()
 }
 
 /// Removes from a folder what [`is_unfinished`], when its writer is dead: a daemon that was killed while it wrote may leave
@@ -324,6 +327,33 @@ mod tests {
         assert!(!create_exclusive(&path, b"revoked\n").unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"started\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary name is left");
+    }
+
+    /// Whether two threads that replace one file again and again both always do.
+    #[cfg(feature = "faults")]
+    fn both_replace(bug: &str) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results");
+        let replace = |content: &'static [u8]| {
+            let (path, bug) = (path.clone(), bug.to_owned());
+            move || {
+                let _scope = (!bug.is_empty()).then(|| faults::enter(&bug));
+                (0..3000).all(|_| {
+                    replace_unsynced(&path, content).is_ok() && fs::read(&path).unwrap().len() == content.len()
+                })
+            }
+        };
+        let both = [std::thread::spawn(replace(b"these")), std::thread::spawn(replace(b"those"))];
+        let all = both.map(|thread| thread.join().unwrap_or(false)).iter().all(|done| *done);
+        assert!(!all || fs::read_dir(folder.path()).unwrap().count() == 1, "no temporary name is left");
+        all
+    }
+
+    #[test]
+    #[cfg(feature = "faults")]
+    fn threads_of_one_process_replace_a_file_at_the_same_time() {
+        assert!(both_replace(""));
+        assert!(!both_replace("bug=threads_share_a_name"), "the control");
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub fn below(folder: &Path) -> Vec<Found> {
         .collect()
 }
 
+/// Whether the process is stopped by a signal.
+pub fn is_stopped(pid: impl Display) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
 /// The supervisors among them.
 pub fn supervisors(folder: &Path) -> Vec<Found> {
     let below = below(folder);

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use longhaul_proto::faults;
+
 use crate::{
     spool::{Artifact, Plan, Spool},
     stata,
@@ -16,6 +18,17 @@ use crate::{
 const ARTIFACTS: usize = 200;
 /// Most directory entries examined for them: naming files must not delay a verdict.
 const ENTRIES: u32 = 10_000;
+
+/// When Stata was about to be started, Unix ms, where it is told as started at `started_ms`: the supervisor notes that only when
+/// Stata works already, and times of files are those of the kernel's last tick. So a mark on the same disk is what files
+/// are compared with.
+pub(crate) fn since_ms(spool: &Spool, started_ms: i64) -> i64 {
+    if faults::bug("files_since_the_note") {
+        return started_ms;
+    }
+    let marked = fs::metadata(spool.spawning()).map(|mark| mark.ctime() * 1000 + mark.ctime_nsec() / 1_000_000);
+    marked.map_or(started_ms, |marked| marked.min(started_ms))
+}
 
 /// The files that are younger than the run's start, in its working directory and the folders below, and the graphs
 /// that its log says were saved, wherever they are. `true` = there are more. The paths have no links in them, by which a

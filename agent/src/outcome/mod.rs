@@ -1,6 +1,6 @@
 //! The end of a run: reads what the supervisor and Stata left and writes the verdict, once.
 
-mod artifacts;
+pub(crate) mod artifacts;
 mod coefficients;
 mod diagnosis;
 mod location;
@@ -117,8 +117,9 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
     let of_failure = || location::of_failure(spool, plan.as_ref(), exit.log.len, &judgement, part);
     let (location, around) = if located { of_failure() } else { Default::default() };
     let diagnosis = diagnosis::of(&verdict, ending.as_ref(), command.as_deref().unwrap_or_default(), around);
+    let since = artifacts::since_ms(spool, exit.started_at_ms);
     let (artifacts, more_artifacts) =
-        plan.as_ref().map(|plan| artifacts::of_run(spool, plan, exit.started_at_ms, exit.log.len)).unwrap_or_default();
+        plan.as_ref().map(|plan| artifacts::of_run(spool, plan, since, exit.log.len)).unwrap_or_default();
     OutcomeRecord {
         state: verdict.state,
         cause: verdict.cause,

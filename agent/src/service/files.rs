@@ -23,6 +23,7 @@ use super::{made_with, refusal};
 use crate::{
     follow::do_files,
     os,
+    outcome::artifacts,
     prepare::{BannerCache, Preparer},
     provenance::Digests,
     spool::{Artifact, OutcomeRecord, Spool},
@@ -78,17 +79,17 @@ async fn sent(
             true => spool.read::<OutcomeRecord>(&spool.outcome())?,
             false => None,
         };
-        Ok((own, outcome))
+        Ok((own, outcome.map(|outcome| (artifacts::since_ms(&spool, outcome.started_at_ms), outcome))))
     });
-    let (own, outcome) = match read.await.and_then(|read| read) {
-        Ok((own, Some(outcome))) => (own, outcome),
+    let (own, began_ms, outcome) = match read.await.and_then(|read| read) {
+        Ok((own, Some((began_ms, outcome)))) => (own, began_ms, outcome),
         Ok((_, None)) => return tell(to, wire::FilesPart::default()).await,
         Err(error) => return to.send(Err(refusal::unreadable(&error))).await.map_err(|_| Gone),
     };
     let unsure = if outcome.more_artifacts { "it left more files than are named" } else { "" };
     let (unsure, shared_with) = (unsure.to_owned(), outcome.shared_with.clone());
     tell(to, wire::FilesPart { known: true, unsure, shared_with, ..wire::FilesPart::default() }).await?;
-    let (during, mut left) = ((outcome.started_at_ms, outcome.ended_at_ms), ALL);
+    let (during, mut left) = ((began_ms, outcome.ended_at_ms), ALL);
     for artifact in &outcome.artifacts {
         let of_run = Path::new(&artifact.path).starts_with(&own);
         let file = listed(artifact.clone(), of_run, during, &mut left, to).await?;

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use longhaul_proto::{
-    api::{RunFiles, SubmitRequest},
+    api::{BundleFileRequest, BundleRequest, RunFiles, SubmitRequest},
     ids::RunId,
     sha256_hex,
     state::RunState,
@@ -71,10 +71,36 @@ async fn who_runs_waits_or_looks_is_told_where_the_files_are() {
     assert!(said.text.contains(&line), "{said:#?}");
 }
 
+/// The names of the files that a run left which wrote them at once, while its supervisor had not noted its start yet.
+async fn written_at_once(bug: &str) -> Vec<String> {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", format!("point=supervisor.after_spawn:pause=500{bug}"));
+    let (gateway, _agent) = pair(&lab).await;
+    let files = [("main.do", "shell echo x > made.csv\n"), ("came.csv", "a,b\n")];
+    let files = files.map(|(path, text)| BundleFileRequest::inline(path, base64(text))).into();
+    let bundle = Some(BundleRequest { entry: "main.do".into(), files });
+    let run = gateway.api.submit(&SubmitRequest { bundle, ..SubmitRequest::default() }).await.unwrap().run.run_id;
+    assert_eq!(gateway.api.wait_end(run).await.state, RunState::Succeeded);
+    let listed = listed(&gateway, run).await;
+    assert!(listed.files.iter().all(|file| file.created), "{listed:#?}");
+    listed.files.into_iter().map(|file| file.name).collect()
+}
+
+#[tokio::test]
+async fn what_a_run_writes_at_once_is_listed_and_what_came_with_it_is_not() {
+    assert_eq!(written_at_once("").await, ["made.csv"]);
+    assert_eq!(written_at_once(";bug=files_since_the_note").await, [""; 0], "the control");
+}
+
 /// The spool of a run, whose log goes when the gateway releases it.
 fn has_log(spool: &Path) -> bool {
     let entries = fs::read_dir(spool.join("run")).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.path().extension().is_some_and(|ending| ending == "log"))
+}
+
+fn base64(text: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
 }
 
 async fn list(gateway: &Gateway, run: RunId) -> RunFiles {

@@ -8,7 +8,7 @@ use std::{
 
 use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause, wire};
 
-use super::{Code, Problem, check_bytes, unreadable};
+use super::{Code, Problem, check_bytes, older_than_the_run, unreadable};
 
 /// Unpacks a bundle into `work` and returns the code of its entry.
 ///
@@ -26,6 +26,7 @@ pub(crate) fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem
                 fs::create_dir_all(folder)?;
             }
             fs::write(&path, &file.content)?;
+            older_than_the_run(&path)?;
             match file.mode {
                 0 => Ok(()),
                 mode => fs::set_permissions(&path, Permissions::from_mode(mode & 0o777)),

@@ -11,7 +11,7 @@ use std::{
 
 use longhaul_proto::wire::{StoredCode, StoredFile};
 
-use super::{Code, Problem, bundle::safe, empty, not_text, unreadable};
+use super::{Code, Problem, bundle::safe, empty, not_text, older_than_the_run, unreadable};
 
 /// Read at once while a do-file is looked into, bytes.
 const STEP: usize = 256 * 1024;
@@ -60,6 +60,7 @@ fn put(blob: &Path, path: &Path, second_name: bool, mode: u32) -> io::Result<()>
     if !second_name || fs::hard_link(blob, path).is_err() {
         fs::copy(blob, path)?;
     }
+    older_than_the_run(path)?;
     match mode {
         0 => Ok(()),
         mode => fs::set_permissions(path, Permissions::from_mode(mode & 0o777)),

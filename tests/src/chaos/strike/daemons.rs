@@ -53,6 +53,13 @@ pub(super) async fn stop(trial: &mut Trial, who: Who, held: Held) {
         Who::Agent => vec![trial.site.agent.pid()],
         _ => of_focus(trial, who),
     };
+    // One that stops itself at the moment does so first: else it would do it again after it was continued, for ever.
+    if held.is_none() && matches!(trial.cell.moment.when, When::Point(..)) {
+        let stopped = async |_: &_| pids.iter().all(processes::is_stopped);
+        if !trial.site.wait(PATIENCE, stopped).await {
+            trial.history.wrong("it did not stop itself");
+        }
+    }
     pids.iter().for_each(|pid| processes::signal(*pid, Signal::STOP));
     release(trial, held);
     tokio::time::sleep(Duration::from_millis(100)).await;
