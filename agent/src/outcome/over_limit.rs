@@ -9,6 +9,18 @@ use longhaul_proto::{
 
 use crate::spool::Exit;
 
+/// Words for a run that the kernel refused a process, and that ended before its supervisor looked: its code may have come to
+/// its end, but not all that it names was done.
+pub(super) fn refused_processes(exit: &Exit) -> Option<String> {
+    let limit = exit.limits.map_or(0, |record| record.limits.processes);
+    (exit.refused_processes > 0 && limit > 0).then(|| {
+        format!(
+            "the run wanted more processes, threads counted, than {limit} (max_run_processes), and the kernel refused them: what they \
+             were to do was not done; its output is kept; the agent's owner sets this limit"
+        )
+    })
+}
+
 /// The cause, and words; `None` = for none of its limits.
 pub(super) fn by_kernel(signal: i32, exit: &Exit) -> Option<(Cause, String)> {
     /// SIGXCPU.

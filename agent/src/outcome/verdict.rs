@@ -94,6 +94,10 @@ pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
 
 fn weighed(evidence: &Evidence<'_>) -> Verdict {
     let Evidence { exit, judgement, .. } = evidence;
+    let asked = evidence.ending.or(exit.ending.as_ref());
+    if let (None, Some(words)) = (asked, over_limit::refused_processes(exit)) {
+        return Verdict::errored(Cause::OverLimit, words);
+    }
     if evidence.completed {
         return Verdict::new(RunState::Succeeded, Cause::Completed, "").noting_full(exit);
     }
@@ -102,7 +106,7 @@ fn weighed(evidence: &Evidence<'_>) -> Verdict {
         let text = format!("Stata refused to start: {}; {}", licence.text, licence.trouble.advice());
         return Verdict::errored(Cause::Licence, text + doubt);
     }
-    if let Some(ending) = evidence.ending.or(exit.ending.as_ref()) {
+    if let Some(ending) = asked {
         return ended(ending, evidence);
     }
     if let Some(why) = &exit.unreadable {
@@ -344,6 +348,16 @@ mod tests {
         check(cut, Exit { limits, out_of_memory: true, ..signal(9) }, None, false, (Errored, OutOfMemory, None));
         check(cut, Exit { limits, ..signal(24) }, None, false, (Errored, OverLimit, None));
         check(cut, signal(24), None, false, (Errored, Killed, None));
+        // A refused process may be one whose work the result lacks.
+        let limits = Some(LimitsRecord {
+            limits: RunLimits { processes: 24, ..RunLimits::default() },
+            processes_by_kernel: true,
+            ..LimitsRecord::default()
+        });
+        let refused = |n| Exit { limits, refused_processes: n, ..exit() };
+        check(ok, refused(1), None, true, (Errored, OverLimit, None));
+        check(bad, refused(1), None, false, (Errored, OverLimit, None));
+        check(ok, refused(0), None, true, (Succeeded, Completed, None));
         check(cut, Exit { disk_full: true, ..exit() }, None, false, (Errored, SpoolFull, None));
         check(bad, Exit { disk_full: true, ..exit() }, None, false, (Failed, StataError, Some(111)));
         let lost = || Exit { code: None, status_lost: true, ..exit() };

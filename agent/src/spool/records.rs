@@ -267,6 +267,9 @@ pub struct Exit {
     pub rebooted: bool,
     /// The kernel killed for memory in the run's control group.
     pub out_of_memory: bool,
+    /// How often the kernel refused the run another process, for its limit.
+    #[serde(default)]
+    pub refused_processes: u64,
     /// The file system had no room at the end.
     pub disk_full: bool,
     /// When the process existed, Unix milliseconds; 0 = never.

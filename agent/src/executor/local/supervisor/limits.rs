@@ -106,7 +106,7 @@ impl Limits {
         }
         self.next = now + self.look_again();
         if processes > 0 {
-            let refused = self.group.as_ref().and_then(Group::refused_processes).is_some_and(|n| n > 0);
+            let refused = self.refused_processes() > 0;
             let has = if self.record.processes_by_kernel { 0 } else { self.threads(live) };
             if refused || has > processes {
                 let has = if refused { processes + 1 } else { has };
@@ -174,6 +174,11 @@ impl Limits {
         if let Some(group) = self.group.take() {
             group.remove();
         }
+    }
+
+    /// How often the kernel refused the run another process; 0 also where it keeps no such limit of the run.
+    pub(super) fn refused_processes(&self) -> u64 {
+        self.group.as_ref().and_then(Group::refused_processes).unwrap_or(0)
     }
 
     /// How often the kernel ended a process of the run for memory; `None` = it does not count that by runs.

@@ -212,6 +212,7 @@ impl<'a> Watch<'a> {
             (None, Some(before), Some(after)) => after > before,
             _ => false,
         };
+        exit.refused_processes = self.limits.refused_processes();
         exit.ending = self.grace.map(|grace| grace.ending);
         // Where descendants cannot be listed, the group is what can be reached.
         #[cfg(not(target_os = "linux"))]
