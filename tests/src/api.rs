@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{CancelBody, CancelMode, Hosts, Problem, RunList, RunView, SubmitRequest, Submitted},
+    api::{
+        BundleFileRequest, BundleRequest, CancelBody, CancelMode, Hosts, Problem, RunList, RunView, SubmitRequest,
+        Submitted,
+    },
     ids::RunId,
     state::RunState,
 };
@@ -15,6 +18,13 @@ use crate::{
     sse::Events,
     wait,
 };
+
+/// A bundle of these texts, of which `entry` is run.
+pub fn bundle(entry: &str, files: &[(&str, &str)]) -> BundleRequest {
+    let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let files = files.iter().map(|(path, text)| BundleFileRequest::inline(*path, base64(text))).collect();
+    BundleRequest { entry: entry.to_owned(), files }
+}
 
 /// One principal's access to one gateway.
 #[derive(Clone, Debug)]

@@ -135,7 +135,7 @@ mod tests {
         check(Settings { notify_ca: Some("/nowhere/ca.pem".into()), ..Settings::default() }, "`notify_ca`");
         check(Settings { mail_from: text("a@lab.org"), ..Settings::default() }, "`smtp_relay` is not");
         check(Settings { mail_from: None, ..mailing() }, "needs `mail_from`");
-        check(Settings { mail_from: text("nobody"), ..mailing() }, "`mail_from`");
+        check(Settings { mail_from: text("longhaul"), ..mailing() }, "`mail_from`");
         check(Settings { mail_domains: None, ..mailing() }, "needs `mail_domains`");
         check(Settings { smtp_relay: text("relay:x"), ..mailing() }, "expected HOST");
         check(Settings { smtp_user: text("u"), ..mailing() }, "needs `smtp_password_file`");

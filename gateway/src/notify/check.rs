@@ -51,7 +51,7 @@ pub(super) async fn webhook(
     let addresses = match (&target.name, target.literal) {
         (_, Some(address)) => vec![SocketAddr::new(address, target.port)],
         (Some(name), None) => {
-            // A name that no rule could let through is not asked for: whoever serves it would learn of it.
+            // A name that no rule could let through is not asked for: who serves it would learn of it.
             if !by_name && !options.allow.iter().any(|rule| rule.any_address(target.port, target.plain)) {
                 return Err(refused(no_rule(&target)));
             }

@@ -1,10 +1,8 @@
 //! One host asks for a person's word before it runs risky commands, and another does not.
 
-use longhaul_proto::{
-    api::{BundleFileRequest, BundleRequest, SubmitRequest},
-    state::RunState,
-};
+use longhaul_proto::{api::SubmitRequest, state::RunState};
 use longhaul_tests::{
+    api::bundle,
     lab,
     lab::{Gateway, Lab},
     wait,
@@ -79,10 +77,8 @@ async fn files_of_a_bundle_are_named_in_the_question_however_they_are_written() 
     let gateway = lab.gateway().await;
     let _agent = lab.agent("asks", &gateway, &["--confirm", "erase"]);
     gateway.api.wait_host("asks", "up").await;
-    let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
     let files = [("main.do", "display 1\n"), ("Sub/CLEAN.DO", "\u{feff}erase x.dta\n"), ("notes.txt", "erase y.dta\n")];
-    let files = files.map(|(path, text)| BundleFileRequest::inline(path, base64(text))).to_vec();
-    let bundle = Some(BundleRequest { entry: "main.do".into(), files });
+    let bundle = Some(bundle("main.do", &files));
     let refused = gateway.api.submit(&SubmitRequest { bundle, ..SubmitRequest::default() }).await.unwrap_err();
     assert!(refused.status == 409 && refused.detail.contains("CLEAN.DO"), "{refused:?}");
     assert!(refused.detail.contains("line 1") && !refused.detail.contains("y.dta"), "{refused:?}");

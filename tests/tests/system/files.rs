@@ -3,13 +3,13 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use longhaul_proto::{
-    api::{BundleFileRequest, BundleRequest, RunFiles, SubmitRequest},
+    api::{RunFiles, SubmitRequest},
     ids::RunId,
     sha256_hex,
     state::RunState,
 };
 use longhaul_tests::{
-    api::read,
+    api::{bundle, read},
     daemon::Daemon,
     lab,
     lab::{Gateway, Lab, ready},
@@ -77,8 +77,7 @@ async fn written_at_once(bug: &str) -> Vec<String> {
     lab.env("LONGHAUL_FAULTS", format!("point=supervisor.after_spawn:pause=500{bug}"));
     let (gateway, _agent) = pair(&lab).await;
     let files = [("main.do", "shell echo x > made.csv\n"), ("came.csv", "a,b\n")];
-    let files = files.map(|(path, text)| BundleFileRequest::inline(path, base64(text))).into();
-    let bundle = Some(BundleRequest { entry: "main.do".into(), files });
+    let bundle = Some(bundle("main.do", &files));
     let run = gateway.api.submit(&SubmitRequest { bundle, ..SubmitRequest::default() }).await.unwrap().run.run_id;
     assert_eq!(gateway.api.wait_end(run).await.state, RunState::Succeeded);
     let listed = listed(&gateway, run).await;
@@ -96,11 +95,6 @@ async fn what_a_run_writes_at_once_is_listed_and_what_came_with_it_is_not() {
 fn has_log(spool: &Path) -> bool {
     let entries = fs::read_dir(spool.join("run")).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.path().extension().is_some_and(|ending| ending == "log"))
-}
-
-fn base64(text: &str) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.encode(text)
 }
 
 async fn list(gateway: &Gateway, run: RunId) -> RunFiles {

@@ -3,12 +3,12 @@
 use std::{fs, path::PathBuf};
 
 use longhaul_proto::{
-    api::{BundleFileRequest, BundleRequest, CancelMode, RunView, SubmitRequest},
+    api::{CancelMode, RunView, SubmitRequest},
     ids::RunId,
     state::RunState,
 };
 use longhaul_tests::{
-    api::Api,
+    api::{Api, bundle},
     daemon::Daemon,
     lab,
     lab::{Gateway, Lab},
@@ -93,15 +93,11 @@ async fn overlap(faults: &str) -> (bool, String) {
         let other = site.submit(n, "display \"please ssc install x\"\n// ssc install x\n".to_owned()).await;
         assert_eq!(site.api(n).wait_end(other).await.state, RunState::Succeeded);
     }
-    let bundle = BundleRequest {
-        entry: "main.do".into(),
-        files: [
-            ("main.do", "do sub\n"),
-            ("sub.do", "display \"second has started\"\ncapture net install x, from(http://a.b)\n"),
-        ]
-        .map(|(path, text)| BundleFileRequest::inline(path, base64(text)))
-        .into(),
-    };
+    let files = [
+        ("main.do", "do sub\n"),
+        ("sub.do", "display \"second has started\"\ncapture net install x, from(http://a.b)\n"),
+    ];
+    let bundle = bundle("main.do", &files);
     let second = submit(site.api(1), SubmitRequest { bundle: Some(bundle), ..SubmitRequest::default() }).await;
     let known = |view: &RunView| view.waiting.is_some() || view.state.is_end();
     let seen = site.api(1).wait_run(second, wait::SOON, "it waits, or not", known).await;
@@ -122,11 +118,6 @@ async fn overlap(faults: &str) -> (bool, String) {
     assert_eq!((first.state, second.state, second.waiting), (RunState::Succeeded, RunState::Succeeded, None));
     let overlapped = second.host_started_at < first.host_finished_at;
     (overlapped, words.replace(&first.run_id.short(), "FIRST"))
-}
-
-fn base64(text: &str) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.encode(text)
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 use std::fs;
 
 use longhaul_proto::{
-    api::{BundleFileRequest, BundleRequest, SubmitRequest},
+    api::SubmitRequest,
     risk::RiskKind,
     state::{Cause, RunState},
 };
 use longhaul_tests::{
+    api::bundle,
     daemon::Daemon,
     lab,
     lab::{Gateway, Lab},
@@ -59,15 +60,11 @@ async fn risky_commands_are_told_with_the_run() {
     assert_eq!(told.risks, of_path.risks);
     let found: Vec<_> = told.risks.iter().map(|risk| (risk.kind, risk.line, risk.may)).collect();
     assert_eq!(found, [(RiskKind::Erase, 3, false), (RiskKind::Shell, 6, true)]);
-    let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
-    let files = vec![
-        BundleFileRequest::inline("main.do", base64("display 1\n")),
-        BundleFileRequest::inline("sub/b.do", base64("#delimit ;\nquietly\n rm x;\n")),
-        // Beyond what stays with the record: it is kept as a blob.
-        BundleFileRequest::inline("large.txt", base64(&"x".repeat(100_000))),
-    ];
-    let bundle =
-        SubmitRequest { bundle: Some(BundleRequest { entry: "main.do".into(), files }), ..SubmitRequest::default() };
+    // Beyond what stays with the record: it is kept as a blob.
+    let large = "x".repeat(100_000);
+    let files =
+        [("main.do", "display 1\n"), ("sub/b.do", "#delimit ;\nquietly\n rm x;\n"), ("large.txt", large.as_str())];
+    let bundle = SubmitRequest { bundle: Some(bundle("main.do", &files)), ..SubmitRequest::default() };
     let of_bundle = gateway.api.submit(&bundle).await.unwrap().run;
     assert_eq!((of_bundle.risks[0].file.as_str(), of_bundle.risks[0].line), ("sub/b.do", 2));
     for run in [&told, &of_path, &of_bundle] {

@@ -187,7 +187,7 @@ async fn a_person_reads_a_line_for_each_step() {
         again: true,
         ..SubmitRequest::default()
     };
-    // It may not have begun to follow when the first run is made.
+    // The first run may be made before it follows.
     wait::until(wait::SOON, "a line comes", async || {
         let run = gateway.api.submit(&request("error 9\n")).await.unwrap().run.run_id;
         gateway.api.wait_end(run).await;

@@ -112,9 +112,9 @@ async fn rule_taken_away(bug: &str) -> (lab::Gateway, Lab, Receiver) {
     let receiver = Receiver::answering("200 OK").await;
     allowing(&mut lab, &[receiver.url("")]);
     let mut gateway = up(&lab).await;
-    let run = submit(&gateway.api, "display \"begun\"\nsleep 3600000", &[receiver.url("/")]).await.run_id;
+    let run = submit(&gateway.api, "display \"at work\"\nsleep 3600000", &[receiver.url("/")]).await.run_id;
     add(&gateway.api, &receiver.url("/own")).await;
-    gateway.api.wait_output(run, "\nbegun\n").await;
+    gateway.api.wait_output(run, "\nat work\n").await;
     gateway.daemon.kill();
     let other = format!("http://127.0.0.1:{}", free_port());
     for (name, value) in &mut gateway.daemon.spec.env {

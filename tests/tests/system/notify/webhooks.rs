@@ -185,14 +185,14 @@ async fn each_end_is_told_once_to_each_receiver() {
     // The same address as the caller's own, and twice.
     let named = [receiver.url("/all"), receiver.url("/one"), receiver.url("/one")];
     // A request that joins a run that goes on is told of its end, too.
-    let waits = lab.file("waits.do", "display \"begun\"\nsleep 3600000\n");
+    let waits = lab.file("waits.do", "display \"at work\"\nsleep 3600000\n");
     let waits = |notify: &[String]| SubmitRequest {
         path: Some(waits.to_str().unwrap().to_owned()),
         notify: notify.to_vec(),
         ..SubmitRequest::default()
     };
     let run = api.submit(&waits(&named)).await.unwrap().run.run_id;
-    api.wait_output(run, "\nbegun\n").await;
+    api.wait_output(run, "\nat work\n").await;
     let joined = api.submit(&waits(&[receiver.url("/joined")])).await.unwrap();
     assert!(joined.joined.is_some() && joined.run.run_id == run, "{joined:?}");
     api.cancel(run, CancelMode::Kill).await.unwrap();
@@ -211,14 +211,14 @@ async fn each_end_is_told_once_to_each_receiver() {
     // A run that is refused makes no message, and one that is tried again has ended once.
     let wrong = SubmitRequest { host: Some("nowhere".to_owned()), ..telling("display 1", &named) };
     api.submit(&wrong).await.unwrap_err();
-    let dies = lab.file("dies.do", "display \"begun\"\nsleep 3600000\n");
+    let dies = lab.file("dies.do", "display \"at work\"\nsleep 3600000\n");
     let request = SubmitRequest {
         path: Some(dies.to_str().unwrap().to_owned()),
         retry: Some(Retry::IfProvenDead),
         ..SubmitRequest::default()
     };
     let run = api.submit(&request).await.unwrap().run.run_id;
-    api.wait_output(run, "\nbegun\n").await;
+    api.wait_output(run, "\nat work\n").await;
     let engines = processes::engines(lab.path());
     assert_eq!(engines.len(), 1, "{engines:?}");
     processes::signal(engines[0].pid, Signal::KILL);
